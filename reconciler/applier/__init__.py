@@ -1,0 +1,1 @@
+"""Carries out a plan: sends chunks, judges conflicts, proves the result."""

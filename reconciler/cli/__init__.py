@@ -1,0 +1,1 @@
+"""click commands; the composition root; exit codes (SPEC section 5)."""

@@ -1,0 +1,1 @@
+"""The git side; the only home of yaml."""

@@ -1,0 +1,157 @@
+"""The exception tree, by whose fault it is.
+
+    ReconcilerError                   everything a user may see; message, context, hint
+      UsageError                      the command line does not make sense (exit 64)
+      DesiredStateError               fix the YAML (exit 3); carries every diagnostic
+      ConfigurationError              fix the environment: secrets, bindings, files (exit 1)
+      PlanError                       look at the plan
+        AmbiguousMatch                two candidates where one is needed (exit 3)
+        GuardRefused                  a guard says no (exit 4)
+        StalePlan                     not what was approved (exit 5)
+        InvalidPlanFile               damaged, forged, or for somebody else (exit 5)
+      ScimError                       the service
+        ScimUnreachable               no answer; `sent` says whether the request may have arrived
+        ScimRejected                  an error answer
+          PreconditionFailed          412, or 409 for a stale version
+        ScimMalformed                 an answer that cannot be understood
+        ReadOnlyViolation             a preview tried to write (SPEC P1); always a bug of ours
+
+Errors carry fields and build their text from them. The CLI prints message, context and hint, never a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.model.diagnostic import Diagnostic
+    from reconciler.model.plan import GuardVerdict
+
+
+class ReconcilerError(Exception):
+    """Base of everything the tool raises on purpose.
+
+    `reference` is a stable kebab-case name that `reconciler explain` knows.
+    """
+
+    reference = "error"
+
+    def __init__(self, message: str, *, context: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.context = context
+        self.hint = hint
+
+
+class UsageError(ReconcilerError):
+    """The options given do not make sense together, or name something that is not there."""
+
+    reference = "usage"
+
+
+class DesiredStateError(ReconcilerError):
+    """The desired state is invalid. `diagnostics` holds every problem of every file."""
+
+    reference = "invalid-desired-state"
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__(f"the desired state has {len(self.diagnostics)} problem(s)")
+
+
+class ConfigurationError(ReconcilerError):
+    """A secret, a binding or a file that the run needs from its surroundings is missing or wrong."""
+
+    reference = "configuration"
+
+
+class PlanError(ReconcilerError):
+    """The plan cannot be made or may not be carried out."""
+
+    reference = "plan"
+
+
+class AmbiguousMatch(PlanError):
+    """Two live candidates for one document, or two documents for one live resource (SPEC section 3)."""
+
+    reference = "ambiguous-match"
+
+
+class GuardRefused(PlanError):
+    """At least one guard refuses; every one of them is in `verdicts`."""
+
+    reference = "guard-refused"
+
+    def __init__(self, verdicts: Sequence[GuardVerdict]) -> None:
+        self.verdicts = tuple(verdicts)
+        names = ", ".join(verdict.id for verdict in self.verdicts)
+        super().__init__(f"refused by {names}", hint="read the plan; `reconciler explain GUARD` tells what each guard protects")
+
+
+class StalePlan(PlanError):
+    """What would be applied now is not what was approved."""
+
+    reference = "stale-plan"
+
+
+class InvalidPlanFile(PlanError):
+    """A plan file that is damaged, edited, of an unknown version, or made for another target."""
+
+    reference = "invalid-plan-file"
+
+
+class ScimError(ReconcilerError):
+    """Talking to the service failed."""
+
+    reference = "scim"
+
+
+class ScimUnreachable(ScimError):
+    """No answer came. `maybe_sent` is False only where the request certainly never left."""
+
+    reference = "scim-unreachable"
+
+    def __init__(self, message: str, *, maybe_sent: bool, context: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, context=context, hint=hint)
+        self.maybe_sent = maybe_sent
+
+
+class ScimRejected(ScimError):
+    """The service answered with an error (RFC 7644 section 3.12). `detail` is what it said, redacted and shortened."""
+
+    reference = "scim-rejected"
+
+    def __init__(
+        self,
+        status: int,
+        *,
+        scim_type: str | None = None,
+        detail: str | None = None,
+        context: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.status = status
+        self.scim_type = scim_type
+        self.detail = detail
+        kind = f" {scim_type}" if scim_type else ""
+        super().__init__(f"the service answered {status}{kind}: {detail or 'no detail given'}", context=context, hint=hint)
+
+
+class PreconditionFailed(ScimRejected):
+    """The resource changed since it was read. An outcome to judge, never a reason to send the same body again."""
+
+    reference = "precondition-failed"
+
+
+class ScimMalformed(ScimError):
+    """The answer is no SCIM message: wrong type, too large, too deep, not JSON."""
+
+    reference = "scim-malformed"
+
+
+class ReadOnlyViolation(ScimError):
+    """A command that promises not to write tried to (SPEC P1)."""
+
+    reference = "read-only"

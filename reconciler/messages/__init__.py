@@ -1,0 +1,1 @@
+"""SCIM on the wire, pure: what planner, scim and applier all speak."""

@@ -1,0 +1,77 @@
+"""What became of each change (SPEC P6), and the receipt of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from reconciler.model.change import Change
+
+RECEIPT_FORMAT_VERSION = "1.0"
+
+
+class Outcome(StrEnum):
+    """Every change ends in exactly one. Nobody guesses APPLIED."""
+
+    APPLIED = "applied"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not-attempted"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A conflict on one attribute: what was approved to be there before, what is there now, what would be written."""
+
+    path: str
+    approved: Any
+    now: Any
+    would_be: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeResult:
+    """The one outcome of one change. `cause` is in plain words; None only for a plain APPLIED."""
+
+    change: Change
+    outcome: Outcome
+    id: str | None = None
+    version: str | None = None
+    cause: str | None = None
+    disagreements: tuple[Disagreement, ...] = ()
+    rebased: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """A managed attribute that is not as declared although its change was applied (SPEC P8)."""
+
+    key: str
+    path: str
+    expected: Any
+    found: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyResult:
+    """All that apply has to tell. `converged` says that everything applied was read back as declared."""
+
+    run: str
+    tenant: str
+    target: str
+    commit: str | None
+    digest: str
+    started: str
+    ended: str
+    results: tuple[ChangeResult, ...]
+    residual: tuple[Residual, ...] = ()
+    proven: bool = False
+    requests: int = 0
+    interrupted: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every change was applied and proven."""
+        return self.proven and not self.residual and all(r.outcome is Outcome.APPLIED for r in self.results)

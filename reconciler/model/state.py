@@ -1,0 +1,87 @@
+"""The three states a plan is made from: what git declared, declares now, and what the service holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from reconciler.model.resource import DesiredConfiguration, DesiredGroup, DesiredUser, Kind, LiveConfiguration, LiveGroup, LiveUser
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusive:
+    """Roles and groups of which nobody may hold more than one (separation of duties)."""
+
+    name: str
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredState:
+    """Everything one tenant folder declares, checked; tuples are in canonical order whatever the file layout."""
+
+    users: tuple[DesiredUser, ...] = ()
+    groups: tuple[DesiredGroup, ...] = ()
+    configuration: DesiredConfiguration | None = None
+    exclusives: tuple[Exclusive, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseState:
+    """What git declared when each resource was last proven. Comes from the ledger; until there is one, there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """Whether one list was read completely (SPEC P4). `reason` says in plain words why not."""
+
+    count: int
+    complete: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveState:
+    """One snapshot: users and groups by id, the configuration where it was asked for, and how complete the read is."""
+
+    users: Mapping[str, LiveUser] = field(default_factory=dict)
+    groups: Mapping[str, LiveGroup] = field(default_factory=dict)
+    configuration: LiveConfiguration | None = None
+    certificates: Mapping[Kind, Certificate] = field(default_factory=dict)
+    requests: int = 0
+
+    def certificate(self, kind: Kind) -> Certificate:
+        """The certificate of one list; a list that was never read is incomplete."""
+        return self.certificates.get(kind) or Certificate(count=0, complete=False, reason="it was not read")
+
+    def updated(
+        self,
+        *,
+        users: Mapping[str, LiveUser | None] | None = None,
+        groups: Mapping[str, LiveGroup | None] | None = None,
+        configuration: LiveConfiguration | None = None,
+    ) -> LiveState:
+        """This snapshot with fresh reads laid over it; None stands for a resource that is gone."""
+        return replace(
+            self,
+            users=_overlaid(self.users, users or {}),
+            groups=_overlaid(self.groups, groups or {}),
+            configuration=configuration or self.configuration,
+        )
+
+
+_Resource = TypeVar("_Resource", LiveUser, LiveGroup)
+
+
+def _overlaid(old: Mapping[str, _Resource], new: Mapping[str, _Resource | None]) -> Mapping[str, _Resource]:
+    if not new:
+        return old
+    merged = dict(old)
+    for key, value in new.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,1 @@
+"""(base, desired, live) -> Plan. Pure: no input, no output, no clock."""

@@ -1,0 +1,1 @@
+"""One module a use case; each reads top to bottom like the dataflow."""

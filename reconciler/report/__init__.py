@@ -1,0 +1,1 @@
+"""Plans, results and diagnostics for people; the only home of jinja2."""

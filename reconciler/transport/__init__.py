@@ -1,0 +1,1 @@
+"""HTTP with credentials kept where they belong; the only home of requests."""
