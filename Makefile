@@ -3,6 +3,7 @@
 #   make PYTHON=python3.12 test                      picks the interpreter the environment is made with
 
 PYTHON ?= python3
+FILES ?= .
 SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
@@ -30,10 +31,10 @@ test: .venv/installed ## format, lint, types, imports, desired state, tests: wha
 demo: .venv/installed ## the whole story against an embedded tenant
 	@$(BIN)/reconciler demo
 
-format: .venv/installed ## rewrite the code in the project's format
+format: .venv/installed ## rewrite code in the project's format; FILES="reconciler/scim" picks some
 	@echo "==> ruff format"
-	@$(BIN)/python -m ruff format .
-	@$(BIN)/python -m ruff check --select I --fix --quiet .
+	@$(BIN)/python -m ruff check --select I --fix --quiet $(FILES)
+	@$(BIN)/python -m ruff format $(FILES)
 
 format-check: .venv/installed
 	@echo "==> ruff format --check"
@@ -49,7 +50,7 @@ typecheck: .venv/installed ## mypy, strict
 
 imports: .venv/installed ## who may import whom
 	@echo "==> import contracts"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 validate: .venv/installed ## the desired state in this repository
 	@echo "==> reconciler validate"
@@ -57,7 +58,7 @@ validate: .venv/installed ## the desired state in this repository
 
 pytest: .venv/installed ## the tests alone; ARGS="tests/unit -k patch" picks some
 	@echo "==> pytest"
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lock: ## pin again what pyproject.toml asks for, keeping the pins that still fit
 	@$(MAKE) --no-print-directory .venv-lock/bin/uv

@@ -1,0 +1,1 @@
+"""The tests. `tests.fakes` and the case files are shared; everything else mirrors what it tests."""
