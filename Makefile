@@ -60,8 +60,7 @@ pytest: .venv/installed ## the tests alone; ARGS="tests/unit -k patch" picks som
 	@echo "==> pytest"
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-lock: ## pin again what pyproject.toml asks for, keeping the pins that still fit
-	@$(MAKE) --no-print-directory .venv-lock/bin/uv
+lock: .venv-lock/bin/uv ## pin again what pyproject.toml asks for, keeping the pins that still fit
 	@echo "==> requirements.lock"
 	@$(UV_COMPILE) pyproject.toml --output-file requirements.lock
 	@echo "==> requirements-dev.lock"
