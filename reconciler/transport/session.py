@@ -1,0 +1,371 @@
+"""Sending requests to a tenant: bindings, rate, retries, read-only mode, and limits on what comes back."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit
+
+from requests import Request as Unprepared
+from requests import Response as Answer
+from requests import Session, exceptions
+from urllib3.exceptions import DecodeError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import HTTPError as Urllib3Error
+
+import reconciler
+from reconciler.errors import ConfigurationError, ReadOnlyViolation, ScimMalformed, ScimUnreachable
+from reconciler.transport.breaker import CircuitBreaker
+from reconciler.transport.hosts import Bindings, check_binding
+from reconciler.transport.limiter import RateLimiter
+from reconciler.transport.retry import (
+    TOO_MANY_REQUESTS,
+    TRANSIENT,
+    Attempts,
+    Failure,
+    RetryPolicy,
+    next_wait,
+    parse_http_date,
+    parse_retry_after,
+)
+from reconciler.transport.tokens import TokenSource
+
+_CHUNK = 65_536
+_CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request, complete but for credentials, which the transport adds.
+
+    `idempotent` says that sending it twice does the same as sending it once; only then is it repeated when it may have
+    arrived. Headers and body stay out of the repr.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """The final answer, whatever its status. Header names are in lower case; the body is complete and decompressed."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """One header, by its name in any case."""
+        return self.headers.get(name.lower())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryEvent:
+    """A request that is about to be sent again, in `wait` seconds. `path` has no query: it could hold personal data."""
+
+    method: str
+    path: str
+    reason: str
+    attempt: int
+    wait: float
+
+
+class HttpTransport:
+    """Sends requests for one tenant. Safe to use from several threads; every connection serves one at a time.
+
+    Credentials go only to bound origins, over TLS that is verified, and never along a redirect. Proxies, `.netrc` and
+    certificate settings of the environment are ignored: what is sent where is decided by tenant.yaml and the bindings
+    alone. Cookies are not kept.
+
+    `clock` returns seconds that never run backwards, `sleep` waits, `random` draws from 0..1. `timeout` is (connect,
+    read) in seconds; `deadline` bounds one attempt as a whole, against answers that drip; `max_body_bytes` bounds an
+    answer after decompression.
+    """
+
+    def __init__(
+        self,
+        tenant_name: str,
+        bindings: Bindings,
+        token_source: TokenSource,
+        limiter: RateLimiter,
+        *,
+        read_only: bool,
+        clock: Callable[[], float],
+        sleep: Callable[[float], object],
+        random: Callable[[], float],
+        on_retry: Callable[[RetryEvent], object] | None = None,
+        timeout: tuple[float, float] = (10.0, 60.0),
+        deadline: float = 300.0,
+        max_body_bytes: int = 64 * 1024 * 1024,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self._tenant = tenant_name
+        self._bindings = bindings
+        self._tokens = token_source
+        self._limiter = limiter
+        self._read_only = read_only
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._on_retry = on_retry
+        self._timeout = timeout
+        self._deadline = deadline
+        self._max_body_bytes = max_body_bytes
+        self._policy = policy or RetryPolicy()
+        self._breaker = CircuitBreaker(clock)
+        self._lock = threading.Lock()
+        self._idle: list[Session] = []
+        self._requests = 0
+        self._retries = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far; one that was sent again counts once."""
+        return self._requests
+
+    @property
+    def retries(self) -> int:
+        """How often a request was sent again."""
+        return self._retries
+
+    def send(self, request: Request) -> Response:
+        """Send a request, again where that is safe, and return the final answer, which may be an error or a redirect.
+
+        Raises ReadOnlyViolation and ConfigurationError before anything is sent, ScimUnreachable where no answer came
+        (its `maybe_sent` is False only if no attempt can have arrived), ScimMalformed for an answer that is no HTTP
+        body or too large. Both of the latter leave the outcome of a write unknown.
+        """
+        self._check(request)
+        with self._lock:
+            self._requests += 1
+        response = self._send_with_retries(request)
+        if response.status == 401 and self._tokens.refresh():
+            self._count_retry(RetryEvent(method=request.method, path=_path(request), reason="401", attempt=1, wait=0.0))
+            response = self._send_with_retries(request)
+        return response
+
+    def redact(self, text: str) -> str:
+        """The text without this tenant's secrets, for what a service echoes in its errors."""
+        for secret in self._tokens.secrets():
+            text = text.replace(secret, "***")
+        return _CREDENTIALS.sub(r"\1 ***", text)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for session in idle:
+            session.close()
+
+    def _check(self, request: Request) -> None:
+        if self._read_only and not _only_reads(request):
+            raise ReadOnlyViolation(
+                f"{request.method} {_path(request)} was held back: this command may not write",
+                hint="this is a bug in the reconciler; nothing was sent",
+            )
+        check_binding(self._tenant, request.url, self._bindings)
+
+    def _send_with_retries(self, request: Request) -> Response:
+        so_far = Attempts()
+        arrived = False
+        while True:
+            self._check_breaker()
+            self._limiter.acquire()
+            outcome = self._attempt(request)
+            failure = _failure(outcome)
+            if failure is None:
+                self._breaker.record(success=True)
+                return _answer(outcome)
+            arrived = arrived or failure.maybe_sent
+            wait = next_wait(self._policy, failure, so_far, idempotent=request.idempotent, jitter=self._random())
+            if wait is None:
+                return self._give_up(outcome, failure, maybe_sent=arrived)
+            attempt = so_far.transient + so_far.throttled + 1
+            self._count_retry(
+                RetryEvent(
+                    method=request.method, path=_path(request), reason=_reason(outcome), attempt=attempt, wait=wait
+                )
+            )
+            if failure.status == TOO_MANY_REQUESTS:
+                self._limiter.pause(wait)
+                so_far = Attempts(
+                    transient=so_far.transient, throttled=so_far.throttled + 1, waited=so_far.waited + wait
+                )
+            else:
+                self._sleep(wait)
+                so_far = Attempts(
+                    transient=so_far.transient + 1, throttled=so_far.throttled, waited=so_far.waited + wait
+                )
+
+    def _give_up(self, outcome: Response | ScimUnreachable, failure: Failure, *, maybe_sent: bool) -> Response:
+        self._breaker.record(success=failure.status == TOO_MANY_REQUESTS)
+        if isinstance(outcome, Response):
+            return outcome
+        outcome.maybe_sent = maybe_sent
+        raise outcome
+
+    def _check_breaker(self) -> None:
+        if self._breaker.is_open:
+            raise ScimUnreachable(
+                f"not sent: the last {self._breaker.failures} requests failed",
+                maybe_sent=False,
+                hint="the service seems to be down; run the command again later",
+            )
+
+    def _count_retry(self, event: RetryEvent) -> None:
+        with self._lock:
+            self._retries += 1
+        if self._on_retry is not None:
+            self._on_retry(event)
+
+    def _attempt(self, request: Request) -> Response | ScimUnreachable:
+        """One attempt. The request is built anew each time, so that a body is never half consumed (cxone.md C1)."""
+        headers = {
+            "User-Agent": f"scim-reconciler/{reconciler.__version__}",
+            "Accept-Encoding": "gzip",
+            **request.headers,
+        }
+        if (authorization := self._tokens.header()) is not None:
+            headers["Authorization"] = authorization
+        started = self._clock()
+        with self._session() as session:
+            try:
+                prepared = session.prepare_request(
+                    Unprepared(request.method, request.url, headers=headers, data=request.body)
+                )
+                check_binding(self._tenant, prepared.url or "", self._bindings)
+                answer = session.send(
+                    prepared, stream=True, timeout=self._timeout, allow_redirects=False, verify=True, proxies={}
+                )
+            except exceptions.InvalidHeader:
+                raise ConfigurationError("a header value holds characters that HTTP does not allow") from None
+            except exceptions.RequestException as error:
+                return _unreachable(request, error)
+            try:
+                body = self._read_body(request, answer, started)
+            except DecodeError:
+                raise ScimMalformed(
+                    f"the answer to {request.method} {_path(request)} is not compressed as it says"
+                ) from None
+            except (Urllib3Error, OSError) as error:
+                return _unreachable(request, error)
+            finally:
+                answer.close()
+        headers_seen = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(status=answer.status_code, headers=headers_seen, body=body)
+
+    def _read_body(self, request: Request, answer: Answer, started: float) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while piece := answer.raw.read1(_CHUNK, decode_content=True):
+            size += len(piece)
+            if size > self._max_body_bytes:
+                raise ScimMalformed(
+                    f"the answer to {request.method} {_path(request)} is larger than {self._max_body_bytes} bytes"
+                )
+            if self._clock() - started > self._deadline:
+                raise TimeoutError("the answer did not end in time")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        with self._lock:
+            session = self._idle.pop() if self._idle else None
+        session = session or _new_session()
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._idle.append(session)
+
+
+def _new_session() -> Session:
+    session = Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return session
+
+
+def _only_reads(request: Request) -> bool:
+    """GET, HEAD, and queries by POST (RFC 7644 section 3.4.3)."""
+    return request.method in {"GET", "HEAD"} or (
+        request.method == "POST" and urlsplit(request.url).path.endswith("/.search")
+    )
+
+
+def _failure(outcome: Response | ScimUnreachable) -> Failure | None:
+    if isinstance(outcome, ScimUnreachable):
+        return Failure(status=None, maybe_sent=outcome.maybe_sent)
+    if outcome.status == TOO_MANY_REQUESTS or outcome.status in TRANSIENT:
+        now = parse_http_date(outcome.header("date"))
+        return Failure(status=outcome.status, retry_after=parse_retry_after(outcome.header("retry-after"), now))
+    return None
+
+
+def _answer(outcome: Response | ScimUnreachable) -> Response:
+    if isinstance(outcome, ScimUnreachable):
+        raise outcome
+    return outcome
+
+
+def _reason(outcome: Response | ScimUnreachable) -> str:
+    return str(outcome.status) if isinstance(outcome, Response) else outcome.message
+
+
+def _path(request: Request) -> str:
+    return urlsplit(request.url).path
+
+
+def _unreachable(request: Request, error: BaseException) -> ScimUnreachable:
+    """What went wrong, in our own words: the texts of the libraries quote URLs, and their errors hold the headers."""
+    causes = list(_causes(error))
+    host = urlsplit(request.url).netloc
+    if (failed := _first(causes, ssl.SSLCertVerificationError)) is not None:
+        reason = failed.verify_message if isinstance(failed, ssl.SSLCertVerificationError) else ""
+        raise ScimUnreachable(
+            f"the certificate of {host} is not trusted: {reason}",
+            maybe_sent=False,
+            hint="certificates are always verified; have the service present one that the system trusts",
+        )
+    if _first(causes, NameResolutionError, socket.gaierror) is not None:
+        return ScimUnreachable(f"the name of {host} cannot be resolved", maybe_sent=False)
+    if _first(causes, exceptions.ConnectTimeout, NewConnectionError) is not None:
+        return ScimUnreachable(f"cannot connect to {host}{_system_reason(causes)}", maybe_sent=False)
+    if _first(causes, exceptions.Timeout, TimeoutError) is not None:
+        return ScimUnreachable(f"{host} did not answer {request.method} {_path(request)} in time", maybe_sent=True)
+    return ScimUnreachable(
+        f"the connection to {host} was lost during {request.method} {_path(request)}{_system_reason(causes)}",
+        maybe_sent=True,
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it wraps: libraries chain through causes, contexts, `reason` and their arguments."""
+    seen: set[int] = set()
+    pending: list[object] = [error]
+    while pending:
+        current = pending.pop(0)
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            pending += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+
+
+def _first(causes: list[BaseException], *kinds: type[BaseException]) -> BaseException | None:
+    return next((cause for cause in causes if isinstance(cause, kinds)), None)
+
+
+def _system_reason(causes: list[BaseException]) -> str:
+    for cause in causes:
+        if isinstance(cause, OSError) and not isinstance(cause, exceptions.RequestException) and cause.strerror:
+            return f": {cause.strerror.lower()}"
+    return ""
