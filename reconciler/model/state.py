@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from reconciler.model.resource import DesiredConfiguration, DesiredGroup, DesiredUser, Kind, LiveConfiguration, LiveGroup, LiveUser
+from reconciler.model.resource import (
+    DesiredConfiguration,
+    DesiredGroup,
+    DesiredUser,
+    Kind,
+    LiveConfiguration,
+    LiveGroup,
+    LiveUser,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +52,17 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveState:
-    """One snapshot: users and groups by id, the configuration where it was asked for, and how complete the read is."""
+    """One snapshot: users and groups by id, the configuration where it was asked for, and how complete the read is.
+
+    `notes` say in plain words where the read had to take another way than usual.
+    """
 
     users: Mapping[str, LiveUser] = field(default_factory=dict)
     groups: Mapping[str, LiveGroup] = field(default_factory=dict)
     configuration: LiveConfiguration | None = None
     certificates: Mapping[Kind, Certificate] = field(default_factory=dict)
     requests: int = 0
+    notes: tuple[str, ...] = ()
 
     def certificate(self, kind: Kind) -> Certificate:
         """The certificate of one list; a list that was never read is incomplete."""
