@@ -87,7 +87,9 @@ class GuardRefused(PlanError):
     def __init__(self, verdicts: Sequence[GuardVerdict]) -> None:
         self.verdicts = tuple(verdicts)
         names = ", ".join(verdict.id for verdict in self.verdicts)
-        super().__init__(f"refused by {names}", hint="read the plan; `reconciler explain GUARD` tells what each guard protects")
+        super().__init__(
+            f"refused by {names}", hint="read the plan; `reconciler explain GUARD` tells what each guard protects"
+        )
 
 
 class StalePlan(PlanError):
@@ -136,7 +138,9 @@ class ScimRejected(ScimError):
         self.scim_type = scim_type
         self.detail = detail
         kind = f" {scim_type}" if scim_type else ""
-        super().__init__(f"the service answered {status}{kind}: {detail or 'no detail given'}", context=context, hint=hint)
+        super().__init__(
+            f"the service answered {status}{kind}: {detail or 'no detail given'}", context=context, hint=hint
+        )
 
 
 class PreconditionFailed(ScimRejected):

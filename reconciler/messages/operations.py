@@ -1,0 +1,350 @@
+"""Changes -> steps -> operations: what is sent, and in which order (SPEC 7.4). Pure.
+
+A *step* is one request's worth of a change; most changes are one step, a group that loses and gains members is two. The
+estimate counts steps and the applier sends them: one function decides for both, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+from reconciler.messages.patch import Member, to_patch
+from reconciler.model.change import Action, AttributeChange, Change
+from reconciler.model.dialect import Dialect, Update
+from reconciler.model.plan import Capabilities
+from reconciler.model.resource import (
+    GROUP_SCHEMA,
+    USER_SCHEMA,
+    Attributes,
+    Kind,
+    LiveGroup,
+    LiveUser,
+    ResourceKey,
+    unpack,
+)
+from reconciler.model.tenant import Limits, Tenant
+from reconciler.semantics.canonical import MANAGER_PATH, fold, merged_elements, set_at, value_at
+
+
+class Phase(IntEnum):
+    """The order of SPEC 7.4: revocations first, deletions last."""
+
+    REVOKE = 1
+    CONFIGURE = 2
+    WRITE = 3
+    GRANT = 4
+    DELETE = 5
+
+
+_KIND_ORDER = {Kind.USER: 0, Kind.SERVICE_PROVIDER_CONFIG: 1, Kind.GROUP: 2}
+_REVOCABLE = ("active", "roles", "entitlements")
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How changes reach this service: the tenant's wishes within what the service can do."""
+
+    bulk: bool
+    user_update: Update
+    group_update: Update
+    max_operations: int
+    max_payload_bytes: int
+    member_batch: int
+    dialect: Dialect
+
+    def update(self, kind: Kind) -> Update:
+        """The verb of an update."""
+        return self.user_update if kind is Kind.USER else self.group_update
+
+
+def sending_for(tenant: Tenant, capabilities: Capabilities) -> Sending:
+    """Live limits can only lower the tenant's (SPEC section 4)."""
+    dialect, limits = tenant.dialect, tenant.limits
+    patch = capabilities.patch and dialect.patch != "off"
+    return Sending(
+        bulk=capabilities.bulk and dialect.bulk != "off",
+        user_update=dialect.user_update if patch else Update.PUT,
+        group_update=dialect.group_update if patch else Update.PUT,
+        max_operations=max(1, min(limits.bulk_operations, capabilities.max_operations or limits.bulk_operations)),
+        max_payload_bytes=_lower(limits, capabilities),
+        member_batch=limits.member_changes_per_request,
+        dialect=dialect,
+    )
+
+
+def _lower(limits: Limits, capabilities: Capabilities) -> int:
+    return min(limits.bulk_payload_bytes, capabilities.max_payload_bytes or limits.bulk_payload_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of a change: the attributes it writes and the member labels it adds and removes."""
+
+    change: Change
+    phase: Phase
+    level: int
+    attributes: tuple[AttributeChange, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    @property
+    def batch(self) -> tuple[int, int, int]:
+        """Steps of one batch may share a bulk request; batches are sent in ascending order."""
+        return (self.phase.value, _KIND_ORDER[self.change.key.kind], self.level)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label that the step names."""
+        managers = tuple(a.after for a in self.attributes if a.path == MANAGER_PATH and a.after is not None)
+        return (*managers, *self.added, *self.removed)
+
+
+def to_steps(changes: Sequence[Change], sending: Sending) -> tuple[Step, ...]:
+    """All steps of the changes in the order in which they are sent; what a step names was sent before it."""
+    levels, deferred = _levels(changes)
+    steps = [step for change in changes for step in _steps_of(change, sending, levels.get(change.key, 0), deferred)]
+    return tuple(sorted(steps, key=lambda step: (step.batch, str(step.change.key))))
+
+
+def _steps_of(change: Change, sending: Sending, level: int, deferred: frozenset[ResourceKey]) -> list[Step]:
+    match (change.key.kind, change.action):
+        case (Kind.SERVICE_PROVIDER_CONFIG, _):
+            return [Step(change, Phase.CONFIGURE, 0, change.attributes)]
+        case (_, Action.DELETE):
+            return [Step(change, Phase.DELETE, 0)]
+        case (_, Action.CREATE):
+            return _creation_steps(change, level, change.key in deferred)
+        case (Kind.USER, _):
+            return _user_steps(change, level, change.key in deferred)
+        case _:
+            return _group_steps(change, sending, level)
+
+
+def _creation_steps(change: Change, level: int, defer_manager: bool) -> list[Step]:
+    """A create carries everything, members included; only a manager that comes later waits."""
+    now, later = _split(change.attributes, lambda a: not (defer_manager and a.path == MANAGER_PATH))
+    steps = [Step(change, Phase.WRITE, level, now, added=change.members.added)]
+    return steps + ([Step(change, Phase.GRANT, 0, later)] if later else [])
+
+
+def _user_steps(change: Change, level: int, defer_manager: bool) -> list[Step]:
+    """One step in the phase that the change belongs to, unless a part of it has to wait for another resource."""
+    narrowing = any(narrows(attribute) for attribute in change.attributes)
+    if narrowing and level == 0 and not defer_manager:
+        return [Step(change, Phase.REVOKE, 0, change.attributes)]
+    first, rest = _split(change.attributes, lambda a: narrowing and a.path in _REVOCABLE)
+    now, later = _split(rest, lambda a: not (defer_manager and a.path == MANAGER_PATH))
+    steps = [Step(change, Phase.REVOKE, 0, first)] if first else []
+    steps += [Step(change, Phase.WRITE, level, now)] if now else []
+    return steps + ([Step(change, Phase.GRANT, 0, later)] if later else [])
+
+
+def _group_steps(change: Change, sending: Sending, level: int) -> list[Step]:
+    """Members travel on their own, except in a PUT, which cannot help carrying everything."""
+    removed, added = change.members.removed, change.members.added
+    if sending.group_update is Update.PUT:
+        steps = [Step(change, Phase.REVOKE, 0, removed=removed)] if removed else []
+        phase = Phase.GRANT if added else Phase.WRITE
+        rest = [Step(change, phase, 0 if added else level, change.attributes, added=added)]
+        return steps + (rest if added or change.attributes else [])
+    size = len(removed) + len(added) if sending.bulk else sending.member_batch
+    steps = [Step(change, Phase.REVOKE, 0, removed=part) for part in _parts(removed, size)]
+    steps += [Step(change, Phase.WRITE, level, change.attributes)] if change.attributes else []
+    return steps + [Step(change, Phase.GRANT, 0, added=part) for part in _parts(added, size)]
+
+
+def _parts(labels: tuple[str, ...], size: int) -> list[tuple[str, ...]]:
+    return [labels[start : start + size] for start in range(0, len(labels), max(1, size))]
+
+
+def _split(
+    attributes: Iterable[AttributeChange], first: Callable[[AttributeChange], bool]
+) -> tuple[tuple[AttributeChange, ...], tuple[AttributeChange, ...]]:
+    chosen = tuple(a for a in attributes if first(a))
+    return chosen, tuple(a for a in attributes if a not in chosen)
+
+
+def narrows(attribute: AttributeChange) -> bool:
+    """Whether an attribute change takes access away: deactivates, or drops a role or an entitlement."""
+    if attribute.path == "active":
+        return attribute.after is False
+    if attribute.path not in {"roles", "entitlements"}:
+        return False
+    return bool(access_values(attribute.before) - access_values(attribute.after))
+
+
+def access_values(value: Any) -> frozenset[str]:
+    """The folded values of a `roles` or `entitlements` attribute; accepts plain strings as elements (RFC 7643 2.4)."""
+    elements = value if isinstance(value, list) else []
+    values = (element.get("value") if isinstance(element, Mapping) else element for element in elements)
+    return frozenset(fold(item) for item in values if isinstance(item, str))
+
+
+def _levels(changes: Sequence[Change]) -> tuple[dict[ResourceKey, int], frozenset[ResourceKey]]:
+    """How many other writes must come before each one, and the users whose manager reference has to wait (a cycle)."""
+    needs = _needs(changes)
+    levels: dict[ResourceKey, int] = {}
+    deferred: set[ResourceKey] = set()
+    on_path: set[ResourceKey] = set()
+    for start in needs:
+        stack = [(start, iter(needs[start]))] if start not in levels else []
+        on_path.update(key for key, _ in stack)
+        while stack:
+            key, rest = stack[-1]
+            following = next((n for n in rest if n not in levels), None)
+            if following is None:
+                stack.pop()
+                on_path.discard(key)
+                ready = [levels[n] + 1 for n in needs[key] if n in levels]
+                levels[key] = max(ready, default=0)
+            elif following in on_path:
+                deferred.add(key)
+            else:
+                on_path.add(following)
+                stack.append((following, iter(needs.get(following, ()))))
+    return levels, frozenset(deferred)
+
+
+def _needs(changes: Sequence[Change]) -> dict[ResourceKey, list[ResourceKey]]:
+    """Which writes each write waits for: creates that it names, and renames that free the name it takes."""
+    created = {label_of(change.key): change.key for change in changes if change.action is Action.CREATE}
+    freed = {
+        (change.key.kind, fold(item.before)): change.key
+        for change in changes
+        for item in change.attributes
+        if item.path in {"userName", "displayName"}
+        and change.action is not Action.CREATE
+        and isinstance(item.before, str)
+    }
+    needs: dict[ResourceKey, list[ResourceKey]] = {}
+    for change in changes:
+        names = [a.after for a in change.attributes if a.path == MANAGER_PATH]
+        names += change.members.added if change.action is Action.CREATE else []
+        wanted = [created[name] for name in names if name in created]
+        holder = freed.get((change.key.kind, fold(change.key.name)))
+        if holder is not None and _takes_name(change):
+            wanted.append(holder)
+        needs[change.key] = sorted({key for key in wanted if key.kind is change.key.kind and key != change.key})
+    return needs
+
+
+def _takes_name(change: Change) -> bool:
+    name_path = "userName" if change.key.kind is Kind.USER else "displayName"
+    return any(attribute.path == name_path for attribute in change.attributes)
+
+
+_PREFIXES = ("group:", "user:", "id:", "role:")
+
+
+def label_of(key: ResourceKey) -> str:
+    """How plans name a user or group as a member (see `MembershipChange`)."""
+    if key.kind is Kind.GROUP:
+        return f"group:{key.name}"
+    return f"user:{key.name}" if key.name.startswith(_PREFIXES) else key.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One SCIM request, maybe inside bulk. `path` is relative to the base URL; `version` the ETag to match, or None."""
+
+    step: Step
+    method: str
+    path: str
+    version: str | None
+    data: Attributes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What labels mean at the time of sending: the id of each, and which of them are groups."""
+
+    ids: Mapping[str, str]
+    group_ids: frozenset[str] | Mapping[str, Any]
+
+    def member(self, label: str, dialect: Dialect) -> Member:
+        """The element of `members` for a label; `type` is explicit unless the dialect omits it (cxone.md section 8)."""
+        return member_element(self.ids[label], self.group_ids, dialect)
+
+
+def member_element(member_id: str, group_ids: frozenset[str] | Mapping[str, Any], dialect: Dialect) -> Member:
+    """`{value, type}` for an id."""
+    if dialect.member_type == "omit":
+        return {"value": member_id}
+    return {"value": member_id, "type": "Group" if member_id in group_ids else "User"}
+
+
+def to_operation(
+    step: Step, live: LiveUser | LiveGroup | None, names: Names, sending: Sending, *, version: str | None
+) -> Operation:
+    """The operation for a step on a user or group.
+
+    `live` is the latest representation of the resource, None for a create. `version` is the tag to send, None where the
+    service has none.
+    """
+    kind = step.change.key.kind
+    if step.phase is Phase.WRITE and step.change.action is Action.CREATE:
+        return Operation(
+            step=step, method="POST", path=kind.endpoint, version=None, data=_creation_body(step, names, sending)
+        )
+    if live is None:
+        message = f"{step.change.key} has no live representation to update"
+        raise ValueError(message)
+    path = f"{kind.endpoint}/{live.id}"
+    if step.phase is Phase.DELETE:
+        return Operation(step=step, method="DELETE", path=path, version=version, data=None)
+    attributes = tuple(_on_wire(a, names) for a in step.attributes)
+    if sending.update(kind) is Update.PUT:
+        data = _replacement_body(replace(step, attributes=attributes), live, names, sending)
+        return Operation(step=step, method="PUT", path=path, version=version, data=data)
+    data = to_patch(
+        attributes,
+        unpack(live.body),
+        removed=[names.ids[label] for label in step.removed],
+        added=[names.member(label, sending.dialect) for label in step.added],
+    )
+    return Operation(step=step, method="PATCH", path=path, version=version, data=data)
+
+
+def _on_wire(attribute: AttributeChange, names: Names) -> AttributeChange:
+    """The manager as an id; everything else as it is."""
+    if attribute.path != MANAGER_PATH or attribute.after is None:
+        return attribute
+    return replace(attribute, after={"value": names.ids[attribute.after]})
+
+
+def _creation_body(step: Step, names: Names, sending: Sending) -> Attributes:
+    body: Attributes = {}
+    for attribute in step.attributes:
+        set_at(body, attribute.path, _on_wire(attribute, names).after)
+    if step.added:
+        body["members"] = [names.member(label, sending.dialect) for label in step.added]
+    return with_schemas(body, step.change.key.kind, ())
+
+
+def _replacement_body(step: Step, live: LiveUser | LiveGroup, names: Names, sending: Sending) -> Attributes:
+    """The latest representation with the managed attributes laid over it (scim-rfc.md section 6)."""
+    body = unpack(live.body)
+    schemas = body.pop("schemas", ())
+    for attribute in step.attributes:
+        value = attribute.after
+        if isinstance(value, list):
+            value = merged_elements(value, value_at(body, attribute.path))
+        set_at(body, attribute.path, value)
+    if isinstance(live, LiveGroup):
+        gone = {names.ids[label] for label in step.removed}
+        kept = [m for m in live.members or () if m not in gone]
+        joined = [names.ids[label] for label in step.added if names.ids[label] not in kept]
+        body["members"] = [member_element(m, names.group_ids, sending.dialect) for m in (*kept, *joined)]
+    elif "active" not in body:
+        body["active"] = live.active is not False  # a PUT without `active` reactivates on some services (Q20)
+    return with_schemas(body, step.change.key.kind, schemas)
+
+
+def with_schemas(body: Attributes, kind: Kind, known: Iterable[str]) -> Attributes:
+    """The body with `schemas` first: those known, the core one, and each extension that is there (RFC 7643 section 3)."""
+    core = USER_SCHEMA if kind is Kind.USER else GROUP_SCHEMA
+    extensions = [name for name in body if ":" in name]
+    return {"schemas": list(dict.fromkeys([core, *known, *sorted(extensions)])), **body}

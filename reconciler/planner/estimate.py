@@ -1,0 +1,105 @@
+"""How many requests applying a plan sends when nothing fails, and how long the rate limit makes that.
+
+The sums of SPEC section 6. Steps and chunks come from the functions the applier sends them with. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from reconciler.messages.chunking import chunk, operation_bytes
+from reconciler.messages.operations import Names, Phase, Sending, Step, to_operation, to_steps
+from reconciler.model.change import Action, Change, PreconditionKind
+from reconciler.model.plan import Capabilities, Estimate
+from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey
+from reconciler.model.state import LiveState
+from reconciler.model.tenant import Limits
+from reconciler.planner.references import Target
+
+_ID_TO_BE = "00000000-0000-0000-0000-000000000000"
+_CONFIGURATION_REQUESTS = 3  # GET, PUT, GET
+
+
+def estimate_requests(
+    changes: Sequence[Change],
+    targets: Mapping[str, Target],
+    live: LiveState,
+    sending: Sending,
+    capabilities: Capabilities,
+    limits: Limits,
+) -> Estimate:
+    """What apply adds to the requests of planning."""
+    steps = to_steps(changes, sending)
+    requests = sum(1 for step in steps if _compares(step))
+    names = Names({label: _id_of(target) for label, target in targets.items()}, live.groups)
+    for batch, members in groupby(steps, key=lambda step: step.batch):
+        group = list(members)
+        if batch[0] == Phase.CONFIGURE:
+            requests += _CONFIGURATION_REQUESTS
+        elif sending.bulk:
+            requests += _chunks(group, live, names, sending)
+        else:
+            requests += len(group)
+    for kind in (Kind.USER, Kind.GROUP):
+        requests += verification_requests(kind, changes, live, page_size(limits, capabilities))
+    return Estimate(requests=requests, seconds=math.ceil(requests * 60 / limits.requests_per_minute))
+
+
+def page_size(limits: Limits, capabilities: Capabilities) -> int:
+    """Rows to ask for: the tenant's wish within what the service admits."""
+    return max(1, min(limits.page_size, capabilities.max_results or limits.page_size))
+
+
+def verification_requests(kind: Kind, changes: Sequence[Change], live: LiveState, page: int) -> int:
+    """One verifying list read or one GET per touched resource, whichever is less (SPEC section 6)."""
+    touched = [change for change in changes if change.key.kind is kind]
+    if not touched:
+        return 0
+    created = sum(1 for change in touched if change.action is Action.CREATE)
+    deleted = sum(1 for change in touched if change.action is Action.DELETE)
+    total = len(live.users if kind is Kind.USER else live.groups) + created - deleted
+    return min(len(touched), list_requests(total, page))
+
+
+def list_requests(total: int, page: int) -> int:
+    """Requests that reading a whole list takes."""
+    return max(1, math.ceil(total / page))
+
+
+def _compares(step: Step) -> bool:
+    is_configuration = step.change.key.kind is Kind.SERVICE_PROVIDER_CONFIG
+    return step.change.precondition.kind is PreconditionKind.COMPARE and not is_configuration
+
+
+def _chunks(steps: Sequence[Step], live: LiveState, names: Names, sending: Sending) -> int:
+    operations = [
+        to_operation(step, live_resource(step.change, live), names, sending, version=step.change.precondition.value)
+        for step in steps
+    ]
+    chunks = chunk(
+        operations, operation_bytes, max_operations=sending.max_operations, max_bytes=sending.max_payload_bytes
+    )
+    return len(chunks)
+
+
+def live_resource(change: Change, live: LiveState) -> LiveUser | LiveGroup | None:
+    """The live resource that a change is about; a deferred step of a create has a stand-in of its future shape."""
+    if change.id is None:
+        return _stand_in(change)
+    return live.users.get(change.id) or live.groups.get(change.id)
+
+
+def _stand_in(change: Change) -> LiveUser | LiveGroup:
+    if change.key.kind is Kind.USER:
+        return LiveUser(
+            id=_ID_TO_BE, user_name=change.key.name, external_id=None, active=True, version=None, body=b"{}"
+        )
+    return LiveGroup(
+        id=_ID_TO_BE, display_name=change.key.name, external_id=None, version=None, body=b"{}", members=()
+    )
+
+
+def _id_of(target: Target) -> str:
+    return _ID_TO_BE if isinstance(target, ResourceKey) else target

@@ -1,0 +1,124 @@
+"""Who is who: pairs what git declares with what lives (SPEC section 3). Pure; order of input never matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from reconciler.errors import AmbiguousMatch
+from reconciler.model.resource import DesiredGroup, DesiredUser, LiveGroup, LiveUser
+from reconciler.semantics.canonical import fold
+
+Desired = TypeVar("Desired", DesiredUser, DesiredGroup)
+Live = TypeVar("Live", LiveUser, LiveGroup)
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[Desired, Live]):
+    """One document and the live resource it means, or None where there is none yet.
+
+    `namesake` is a live resource that has the wanted name but belongs to another externalId: never a match, yet in the way.
+    """
+
+    desired: Desired
+    live: Live | None
+    namesake: Live | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Generic[Live]):
+    """Live resources of one kind by what they can be found by."""
+
+    by_external_id: Mapping[str, Sequence[Live]]
+    by_name: Mapping[str, Sequence[Live]]
+
+
+def name_of(resource: DesiredUser | DesiredGroup | LiveUser | LiveGroup) -> str:
+    """userName of a user, displayName of a group."""
+    return resource.user_name if isinstance(resource, DesiredUser | LiveUser) else resource.display_name
+
+
+def index_live(resources: Iterable[Live]) -> Index[Live]:
+    """An index over live resources; every list is in order of id."""
+    by_external_id: dict[str, list[Live]] = {}
+    by_name: dict[str, list[Live]] = {}
+    for resource in sorted(resources, key=lambda resource: resource.id):
+        if resource.external_id is not None:
+            by_external_id.setdefault(resource.external_id, []).append(resource)
+        by_name.setdefault(fold(name_of(resource)), []).append(resource)
+    return Index(by_external_id, by_name)
+
+
+def match_all(desired: Sequence[Desired], live: Index[Live]) -> tuple[Match[Desired, Live], ...]:
+    """A match for every document, in their order.
+
+    Raises:
+        AmbiguousMatch: two live candidates for one document, or one live resource wanted by two documents.
+
+    """
+    claimed_names = {fold(name_of(document)) for document in desired}
+    matches: list[Match[Desired, Live]] = []
+    problems: list[str] = []
+    for document in desired:
+        candidates = _candidates(document, live, claimed_names)
+        if len(candidates) > 1:
+            problems.append(f"{_place(document)} could mean {' or '.join(_described(c) for c in candidates)}")
+        matches.append(Match(document, candidates[0] if candidates else None, _namesake(document, candidates, live)))
+    problems += _claimed_twice(matches)
+    if problems:
+        raise AmbiguousMatch(
+            "it is not clear who is who",
+            context="\n".join(problems),
+            hint="state the externalId of each document, or clean up the duplicates in the tenant",
+        )
+    return tuple(matches)
+
+
+def _candidates(document: Desired, live: Index[Live], claimed_names: set[str]) -> list[Live]:
+    found: dict[str, Live] = {}
+    if document.external_id is not None:
+        for candidate in live.by_external_id.get(document.external_id, ()):
+            found[candidate.id] = candidate
+    for candidate in live.by_name.get(fold(name_of(document)), ()):
+        if document.external_id is None or candidate.external_id is None:
+            found[candidate.id] = candidate
+    if not found and document.previously is not None:
+        found = {candidate.id: candidate for candidate in _former(document, live, claimed_names)}
+    return list(found.values())
+
+
+def _former(document: Desired, live: Index[Live], claimed_names: set[str]) -> Iterable[Live]:
+    """`previously` counts only if no live resource has the new name and no document claims the old one."""
+    former = fold(document.previously or "")
+    if former in claimed_names or live.by_name.get(fold(name_of(document))):
+        return ()
+    candidates = live.by_name.get(former, ())
+    return [c for c in candidates if document.external_id is None or c.external_id is None]
+
+
+def _namesake(document: Desired, candidates: Sequence[Live], live: Index[Live]) -> Live | None:
+    matched = {candidate.id for candidate in candidates}
+    others = [c for c in live.by_name.get(fold(name_of(document)), ()) if c.id not in matched]
+    return others[0] if others else None
+
+
+def _claimed_twice(matches: Sequence[Match[Desired, Live]]) -> list[str]:
+    owners: dict[str, Match[Desired, Live]] = {}
+    problems = []
+    for match in matches:
+        if match.live is None:
+            continue
+        first = owners.setdefault(match.live.id, match)
+        if first is not match:
+            problems.append(f"{_place(first.desired)} and {_place(match.desired)} both mean {_described(match.live)}")
+    return problems
+
+
+def _place(document: DesiredUser | DesiredGroup) -> str:
+    return f"{document.key} ({document.source.file}:{document.source.line})"
+
+
+def _described(resource: LiveUser | LiveGroup) -> str:
+    external = f", externalId {resource.external_id}" if resource.external_id is not None else ""
+    return f"live {resource.key} (id {resource.id}{external})"
