@@ -91,8 +91,8 @@ def seal(document: Mapping[str, Any]) -> str:
 def receipt_to_document(result: ApplyResult, *, public: bool) -> ReceiptDocument:
     """The receipt as SPEC section 7 writes it.
 
-    A public one names nobody: keys are `<kind>/<id>`, or `<kind>/#<position in the plan>` where no id was learned; causes
-    and found values, which may quote names, are null.
+    A public one names nobody: keys are `<kind>/<id>`, or `<kind>/#<position in the plan>` where no id was learned;
+    causes, expected and found values, which may quote names, are null.
     """
     public_keys = {
         str(item.change.key): _public_key(item, position) for position, item in enumerate(result.results, start=1)
@@ -157,11 +157,13 @@ def _member(value: Any) -> str:
 def _change(change: Change) -> dict[str, Any]:
     attributes = [_attribute(item) for item in change.attributes]
     if change.members:
-        attributes.append({
-            "path": "members",
-            "added": list(change.members.added),
-            "removed": list(change.members.removed),
-        })
+        attributes.append(
+            {
+                "path": "members",
+                "added": list(change.members.added),
+                "removed": list(change.members.removed),
+            }
+        )
     return {
         "key": str(change.key),
         "action": change.action.value,

@@ -1,7 +1,7 @@
 """Text from git or from a service, made safe to look at.
 
-A name may hold anything: an escape sequence that paints over the terminal, a bidirectional override that reverses what a
-reviewer reads, a line break that fakes a line of the report. Whatever cannot be seen is shown by its code point.
+A name may hold anything: an escape sequence that paints over the terminal, a bidirectional override that reverses
+what a reviewer reads, a line break that fakes a line of the report. Whatever cannot be seen is shown by its code point.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    """The text on one line, with everything unprintable escaped as in Python (`\\x1b`, `\\u202e`).
+    r"""The text on one line, with everything unprintable escaped as in Python (`\x1b`, `\u202e`).
 
     Unprintable is what Unicode calls other or separator, the space excepted: control and format characters, line and
     paragraph separators, surrogates, unassigned code points, unusual spaces; and the few letters without a glyph.
@@ -32,7 +32,9 @@ def escape_json(text: str) -> str:
     """
     if text.isascii() and "\x7f" not in text:
         return text
-    return "".join(character if character in "\n " or _is_visible(character) else _json_escape(character) for character in text)
+    return "".join(
+        character if character in "\n " or _is_visible(character) else _json_escape(character) for character in text
+    )
 
 
 def _is_visible(character: str) -> bool:
