@@ -64,6 +64,10 @@ _SUB_NAMES = _by_spelling((*_SUB_ATTRIBUTES, *_ENTERPRISE, "value", "$ref"))
 _SCHEMA_NAMES = _by_spelling(_URNS)
 _MULTI = frozenset((*_USER_MULTI, "members"))
 _KNOWN = frozenset((*_USER_NAMES.values(), *_GROUP_NAMES.values()))
+_ALREADY_CANONICAL = frozenset(_SUB_NAMES.values())
+_PLAIN = frozenset((str, bool))
+_NEVER_PLAIN = frozenset((*_MULTI, "schemas", "active"))
+_DROPPED = frozenset(("groups", "password"))
 _BOOLEANS = {"true": True, "false": False}
 _NOT_IN_AN_ETAG = re.compile(r"[^\x20-\x7e\x80-\xff]")
 
@@ -144,8 +148,6 @@ def decode_user(resource: Mapping[str, Any], *, etag: str | None = None) -> Live
     """
     attributes = _canonical(resource, _USER_NAMES)
     identifier, version = _identity(attributes, etag)
-    attributes.pop("groups", None)
-    attributes.pop("password", None)
     active = attributes.get("active")
     return LiveUser(
         id=identifier,
@@ -236,23 +238,25 @@ def _canonical(resource: Mapping[str, Any], names: Mapping[str, str]) -> Attribu
     attributes: Attributes = {}
     for key, value in resource.items():
         name = names.get(key) or names.get(key.lower(), key)
-        if type(value) is not str or name == "active":
-            value = _canonical_value(name, value)  # noqa: PLW2901 -- the plain string is the common case and stays
-        elif name in _MULTI or name == "schemas":
-            value = _canonical_value(name, [value])  # noqa: PLW2901
-        if value is not None and (name == key or name not in resource):
+        if name in _DROPPED or (name != key and name in resource):
+            continue
+        if type(value) is str and name not in _NEVER_PLAIN:
             attributes[name] = value
+        elif (kept := _canonical_value(name, value)) is not None:
+            attributes[name] = kept
     return attributes
 
 
 def _canonical_value(name: str, value: Any) -> Any:
     if name not in _KNOWN:
         return _without_nulls(value)
+    if name in {"id", "meta"} or value is None:
+        return value
     if name == "active":
         boolean = parse_boolean(value)
         return value if boolean is None else boolean
     if name == "members":
-        return value if isinstance(value, list) or value is None else [value]
+        return value if isinstance(value, list) else [value]
     if name == "schemas":
         return [_SCHEMA_NAMES.get(_fold(urn), urn) for urn in (value if isinstance(value, list) else [value])]
     if name in _MULTI:
@@ -269,6 +273,11 @@ def _element(value: Any) -> Any:
 
 
 def _complex(value: Attributes) -> Attributes:
+    """A complex value in canonical spelling; the value itself where that changes nothing, as it mostly does."""
+    if value.keys() <= _ALREADY_CANONICAL and _PLAIN.issuperset(map(type, value.values())):
+        primary = value.get("primary")
+        if primary is None or type(primary) is bool:
+            return value
     attributes: Attributes = {}
     for key, item in value.items():
         if item is None:

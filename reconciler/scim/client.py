@@ -224,7 +224,7 @@ class ScimClient:
         return Written(id=resource.id, version=resource.version, resource=resource)
 
     def _error(self, response: Response, *, guarded: bool) -> ScimError:
-        said = parse_error(response.body)
+        said = parse_error(self._transport.redact(response.body.decode("utf-8", "replace")).encode())
         detail = None if said.detail is None else self._transport.redact(said.detail)
         if response.status == 412 or (response.status == 409 and guarded and not _is_duplicate(said)):
             return PreconditionFailed(response.status, scim_type=said.scim_type, detail=detail)
@@ -291,6 +291,8 @@ def _hint(response: Response) -> str | None:
         return f"the service redirects to {where}; credentials are not sent along: correct scim.baseUrl in tenant.yaml"
     if response.status == 401:
         return "the credentials were not accepted: look at the secret, its scopes and the tenant"
+    if response.status == 429:
+        return "the service's rate limit did not recover: lower limits.requestsPerMinute, or run again later"
     if response.status == 403:
         return "the credentials are valid but not allowed to do this: look at scopes and permissions"
     return None

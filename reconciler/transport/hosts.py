@@ -44,11 +44,11 @@ def origin_of(url: str) -> str:
         port = parts.port
         host = parts.hostname
     except ValueError:
-        raise ConfigurationError(f"not a URL: {url}") from None
+        raise ConfigurationError("not a URL: its host or port cannot be read") from None
     if parts.scheme not in _DEFAULT_PORTS or not host:
-        raise ConfigurationError(f"not an absolute http or https URL: {url}")
+        raise ConfigurationError("not an absolute http or https URL")
     if "@" in parts.netloc:
-        raise ConfigurationError(f"a URL may not carry a user name or password: {parts.scheme}://...@{host}")
+        raise ConfigurationError(f"the URL of {host} may not carry a user name or password")
     suffix = "" if port is None or port == _DEFAULT_PORTS[parts.scheme] else f":{port}"
     return f"{parts.scheme}://{_normalised_host(host)}{suffix}"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from urllib.parse import urlsplit
 from requests import Request as Unprepared
 from requests import Response as Answer
 from requests import Session, exceptions
-from urllib3.exceptions import DecodeError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import DecodeError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 import reconciler
@@ -34,9 +32,10 @@ from reconciler.transport.retry import (
     parse_retry_after,
 )
 from reconciler.transport.tokens import TokenSource
+from reconciler.transport.unreachable import CertificateRefused, unreachable
 
 _CHUNK = 65_536
-_CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]+", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{16,}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +247,7 @@ class HttpTransport:
             except exceptions.InvalidHeader:
                 raise ConfigurationError("a header value holds characters that HTTP does not allow") from None
             except exceptions.RequestException as error:
-                return _unreachable(request, error)
+                return unreachable(request.method, request.url, error)
             try:
                 body = self._read_body(request, answer, started)
             except DecodeError:
@@ -256,7 +255,7 @@ class HttpTransport:
                     f"the answer to {request.method} {_path(request)} is not compressed as it says"
                 ) from None
             except (Urllib3Error, OSError) as error:
-                return _unreachable(request, error)
+                return unreachable(request.method, request.url, error)
             finally:
                 answer.close()
         headers_seen = {name.lower(): value for name, value in answer.headers.items()}
@@ -303,11 +302,17 @@ def _only_reads(request: Request) -> bool:
 
 
 def _failure(outcome: Response | ScimUnreachable) -> Failure | None:
+    if isinstance(outcome, CertificateRefused):
+        raise outcome
     if isinstance(outcome, ScimUnreachable):
         return Failure(status=None, maybe_sent=outcome.maybe_sent)
     if outcome.status == TOO_MANY_REQUESTS or outcome.status in TRANSIENT:
         now = parse_http_date(outcome.header("date"))
-        return Failure(status=outcome.status, retry_after=parse_retry_after(outcome.header("retry-after"), now))
+        return Failure(
+            status=outcome.status,
+            maybe_sent=outcome.status != TOO_MANY_REQUESTS,  # 429 says that nothing was done
+            retry_after=parse_retry_after(outcome.header("retry-after"), now),
+        )
     return None
 
 
@@ -323,49 +328,3 @@ def _reason(outcome: Response | ScimUnreachable) -> str:
 
 def _path(request: Request) -> str:
     return urlsplit(request.url).path
-
-
-def _unreachable(request: Request, error: BaseException) -> ScimUnreachable:
-    """What went wrong, in our own words: the texts of the libraries quote URLs, and their errors hold the headers."""
-    causes = list(_causes(error))
-    host = urlsplit(request.url).netloc
-    if (failed := _first(causes, ssl.SSLCertVerificationError)) is not None:
-        reason = failed.verify_message if isinstance(failed, ssl.SSLCertVerificationError) else ""
-        raise ScimUnreachable(
-            f"the certificate of {host} is not trusted: {reason}",
-            maybe_sent=False,
-            hint="certificates are always verified; have the service present one that the system trusts",
-        )
-    if _first(causes, NameResolutionError, socket.gaierror) is not None:
-        return ScimUnreachable(f"the name of {host} cannot be resolved", maybe_sent=False)
-    if _first(causes, exceptions.ConnectTimeout, NewConnectionError) is not None:
-        return ScimUnreachable(f"cannot connect to {host}{_system_reason(causes)}", maybe_sent=False)
-    if _first(causes, exceptions.Timeout, TimeoutError) is not None:
-        return ScimUnreachable(f"{host} did not answer {request.method} {_path(request)} in time", maybe_sent=True)
-    return ScimUnreachable(
-        f"the connection to {host} was lost during {request.method} {_path(request)}{_system_reason(causes)}",
-        maybe_sent=True,
-    )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it wraps: libraries chain through causes, contexts, `reason` and their arguments."""
-    seen: set[int] = set()
-    pending: list[object] = [error]
-    while pending:
-        current = pending.pop(0)
-        if isinstance(current, BaseException) and id(current) not in seen:
-            seen.add(id(current))
-            yield current
-            pending += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
-
-
-def _first(causes: list[BaseException], *kinds: type[BaseException]) -> BaseException | None:
-    return next((cause for cause in causes if isinstance(cause, kinds)), None)
-
-
-def _system_reason(causes: list[BaseException]) -> str:
-    for cause in causes:
-        if isinstance(cause, OSError) and not isinstance(cause, exceptions.RequestException) and cause.strerror:
-            return f": {cause.strerror.lower()}"
-    return ""
