@@ -120,7 +120,7 @@ def _compiled(schema: Any) -> Checker:
 
 
 def _without_dialect(schema: Any) -> Any:
-    """A `$schema` makes jsonschema fall back from our validator to its own; every schema here is draft 2020-12 anyway."""
+    """A `$schema` makes jsonschema fall back from our validator to its own; all schemas here are draft 2020-12."""
     return {key: value for key, value in schema.items() if key != "$schema"} if isinstance(schema, dict) else schema
 
 

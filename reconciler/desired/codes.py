@@ -1,0 +1,82 @@
+"""The codes of validation: stable names for what can be wrong with desired state, and the words that explain them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """V1 files and YAML, V2 shape, V3 attributes, V4 tenant, V5 identities and what refers to them. Never renumbered."""
+
+    UNREADABLE = "V100"
+    NOT_A_FILE = "V101"
+    TOO_LARGE = "V102"
+    NOT_UTF8 = "V103"
+    BYTE_ORDER_MARK = "V104"
+    CONTROL_CHARACTER = "V105"
+    SYNTAX = "V106"
+    TOO_DEEP = "V107"
+    TOO_MANY_NODES = "V108"
+    BAD_ALIAS = "V109"
+    DUPLICATE_KEY = "V110"
+    KEY_NOT_TEXT = "V111"
+    TAG = "V112"
+    AMBIGUOUS = "V113"
+    NUMBER_RANGE = "V114"
+    MERGE_KEY = "V115"
+    LINK_OUT = "V116"
+    LINK_BROKEN = "V117"
+
+    NOT_A_MAPPING = "V200"
+    KIND_MISSING = "V201"
+    KIND_UNKNOWN = "V202"
+    UNKNOWN_KEY = "V203"
+    MISSING_KEY = "V204"
+    WRONG_TYPE = "V205"
+    NOT_ALLOWED = "V206"
+    WRONG_FORM = "V207"
+    OUT_OF_BOUNDS = "V208"
+    WRONG_COUNT = "V209"
+    LISTED_TWICE = "V210"
+    DOES_NOT_FIT = "V211"
+    QUOTE_IT = "V212"
+    DOES_NOT_BELONG = "V213"
+
+    PASSWORD = "V303"  # noqa: S105  # the name of a code
+    READ_ONLY = "V304"
+    TWO_PRIMARIES = "V305"
+    VALUE_TWICE = "V306"
+    NEEDED_BY_CXONE = "V307"
+    EXTENSION_TWICE = "V308"
+    EXTENSION_SCHEMA = "V309"
+
+    LITERAL_SECRET = "V400"  # noqa: S105  # the name of a code
+    SECRET_NAME = "V401"  # noqa: S105  # the name of a code
+    BAD_URL = "V402"
+    NOT_HTTPS = "V403"
+    NAME_AND_FOLDER = "V404"
+    NO_TENANT = "V405"
+    SECOND_TENANT = "V406"
+    INCLUDE_OUTSIDE = "V407"
+    INCLUDE_MISSING = "V408"
+    INCLUDE_CYCLE = "V409"
+    CONTRADICTION = "V410"
+    NO_ROOT = "V411"
+    NOT_A_TENANT = "V412"
+    SAME_TARGET = "V413"
+
+    SAME_USER_NAME = "V500"
+    SAME_USER_ID = "V501"
+    SAME_GROUP_NAME = "V502"
+    SAME_GROUP_ID = "V503"
+    PREVIOUSLY = "V504"
+    UNKNOWN_USER = "V505"
+    UNKNOWN_GROUP = "V506"
+    UNKNOWN_ID = "V507"
+    AMBIGUOUS_ID = "V508"
+    MEMBER_TWICE = "V509"
+    CYCLE = "V511"
+    NESTING = "V512"
+    SECOND_CONFIGURATION = "V513"
+    EXCLUSIVE = "V514"
+    POLICY = "V515"

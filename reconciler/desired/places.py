@@ -1,0 +1,312 @@
+"""Where things stand: findings become diagnostics with line, column and source line, without showing a secret.
+
+Positions are not kept while files are read, because almost none are ever asked for. A finding names its place as a path
+into a document; the files that have findings are read once more, and only those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from reconciler.desired.codes import Code
+from reconciler.desired.loader import LINE_BREAK, Fault, events
+from reconciler.model.diagnostic import Diagnostic, Severity
+
+Path = tuple[str | int, ...]
+"""Keys and indexes from the top of a document."""
+
+MASK = "***"
+
+_LONGEST_EXCERPT = 400
+_SENSITIVE_KEY = (
+    r"[\w.-]*(?:secret|token|passw(?:or)?d|passphrase|credential|api[_-]?key|private[_-]?key)(?!\w*url)[\w.-]*"
+)
+_SENSITIVE = re.compile(
+    rf"(?P<key>[\"']?{_SENSITIVE_KEY}[\"']?\s*:(?:\s+|$))(?P<value>\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^,}}\]#]*)",
+    re.IGNORECASE,
+)
+_HARMLESS = re.compile(r"[\"']?(?:\$\{env:[A-Za-z0-9_]*\}|null|~|)[\"']?\s*|[\[{].*")
+_USERINFO = re.compile(r"(?<=://)[^/\s\"'@]*@")
+_OPEN_SENSITIVE = re.compile(
+    rf"^(?P<indent>[\s-]*)[\"']?{_SENSITIVE_KEY}[\"']?\s*:\s*(?:[|>].*|[\"'].*|&.*)?$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One problem, before its place is looked up.
+
+    `paths` lead into document number `document` of the file; the first one that is there exactly is the place, else what
+    there is of the first. With `on_key` the key is meant, not its value. Without a document, `line` and `column` are the
+    place. With `sensitive` the value at the place is not shown.
+    """
+
+    code: Code
+    message: str
+    file: str
+    help: str | None = None
+    severity: Severity = Severity.ERROR
+    document: int | None = None
+    paths: tuple[Path, ...] = ((),)
+    on_key: bool = False
+    line: int = 0
+    column: int = 0
+    width: int = 1
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in a text: 1-based line and column, and how many characters to underline."""
+
+    line: int
+    column: int
+    width: int = 1
+
+
+def finding_of(fault: Fault, file: str) -> Finding:
+    """A fault of the text as a finding; its place is known already."""
+    return Finding(
+        code=fault.code,
+        message=fault.message,
+        file=file,
+        help=fault.help,
+        line=fault.line,
+        column=fault.column,
+        width=fault.width,
+    )
+
+
+def find_spots(text: str, wanted: Mapping[int, Iterable[Path]]) -> dict[tuple[int, Path], tuple[Spot, Spot]]:
+    """Key and value of everything that a wanted path passes through, by document number and path; one pass.
+
+    What is reached through an alias has no place of its own and is not in the answer.
+    """
+    tries = {number: _trie(paths) for number, paths in wanted.items()}
+    return _Search(tries).run(text)
+
+
+def place(findings: Iterable[Finding], read: Callable[[str], str | None]) -> list[Diagnostic]:
+    """The findings as diagnostics, in the order of their places, each place and code once.
+
+    `read` gives the text of a file, or None where there is none to show.
+    """
+    by_file: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_file.setdefault(finding.file, []).append(finding)
+    diagnostics: set[Diagnostic] = set()
+    for file, group in by_file.items():
+        text = read(file)
+        diagnostics.update(_placed(group, text) if text is not None else map(_unplaced, group))
+    return sorted(diagnostics, key=lambda diagnostic: diagnostic.sort_key)
+
+
+def masked(lines: list[str], number: int) -> str:
+    """Line `number` (from 0) as it may be shown: what follows a key that speaks of secrets is replaced."""
+    line = lines[number]
+    if _inside_sensitive(lines, number):
+        return MASK
+    line = _SENSITIVE.sub(lambda found: found["key"] + _mask_value(found["value"]), line)
+    return _USERINFO.sub(MASK + "@", line)
+
+
+def _mask_value(value: str) -> str:
+    if _HARMLESS.fullmatch(value):
+        return value
+    return MASK + value[len(value.rstrip()) :]
+
+
+def _inside_sensitive(lines: list[str], number: int) -> bool:
+    """Whether a line continues the value of a sensitive key that starts above it."""
+    line = lines[number]
+    indent = len(line) - len(line.lstrip(" "))
+    for above in range(number - 1, max(number - 50, -1), -1):
+        candidate = lines[above]
+        if not candidate.strip():
+            continue
+        width = len(candidate) - len(candidate.lstrip(" -"))
+        if width < indent or indent == 0:
+            found = _OPEN_SENSITIVE.match(candidate)
+            return bool(found) and (indent > 0 or candidate.count('"') % 2 == 1 or candidate.count("'") % 2 == 1)
+    return False
+
+
+def _placed(findings: list[Finding], text: str) -> list[Diagnostic]:
+    wanted: dict[int, set[Path]] = {}
+    for finding in findings:
+        if finding.document is not None:
+            wanted.setdefault(finding.document, set()).update(finding.paths)
+    spots = find_spots(text, wanted) if wanted else {}
+    lines = LINE_BREAK.split(text)
+    return [_diagnostic(finding, _spot(finding, spots), lines) for finding in findings]
+
+
+def _spot(finding: Finding, spots: Mapping[tuple[int, Path], tuple[Spot, Spot]]) -> Spot:
+    if finding.document is None:
+        return Spot(finding.line, finding.column, finding.width)
+    for path in finding.paths:
+        found = spots.get((finding.document, path))
+        if found:
+            return found[0] if finding.on_key else found[1]
+    path = finding.paths[0]
+    while path:
+        path = path[:-1]
+        found = spots.get((finding.document, path))
+        if found:
+            return found[1]
+    return Spot(finding.line, finding.column)
+
+
+def _unplaced(finding: Finding) -> Diagnostic:
+    return Diagnostic(
+        code=finding.code,
+        severity=finding.severity,
+        message=finding.message,
+        file=finding.file,
+        line=finding.line,
+        column=finding.column,
+        width=finding.width,
+        help=finding.help,
+    )
+
+
+def _diagnostic(finding: Finding, spot: Spot, lines: list[str]) -> Diagnostic:
+    message, help_ = finding.message, finding.help
+    excerpt: str | None = None
+    width = spot.width
+    if 0 < spot.line <= len(lines):
+        line = lines[spot.line - 1]
+        excerpt = masked(lines, spot.line - 1)
+        start = spot.column - 1
+        if finding.sensitive and excerpt == line:
+            excerpt = line[:start] + MASK
+        if excerpt[: start + 1] != line[: start + 1]:
+            # The caret would stand on or behind something hidden: nothing of that is repeated in words either.
+            secret = line[start : start + width].strip("\"'")
+            if secret:
+                message = message.replace(secret, MASK)
+                help_ = help_.replace(secret, MASK) if help_ else help_
+            if excerpt[:start] == line[:start]:
+                width = len(MASK)
+            else:
+                excerpt = None
+        if len(line) > _LONGEST_EXCERPT:
+            excerpt = None
+    return Diagnostic(
+        code=finding.code,
+        severity=finding.severity,
+        message=message,
+        file=finding.file,
+        line=spot.line,
+        column=spot.column,
+        width=width,
+        excerpt=excerpt,
+        help=help_,
+    )
+
+
+@dataclass(slots=True)
+class _Trie:
+    """The wanted paths, one node for each step."""
+
+    path: Path = ()
+    below: dict[str | int, _Trie] = field(default_factory=dict)
+
+
+def _trie(paths: Iterable[Path]) -> _Trie:
+    root = _Trie()
+    for path in paths:
+        node = root
+        for step in path:
+            node = node.below.setdefault(step, _Trie((*node.path, step)))
+    return root
+
+
+@dataclass(slots=True)
+class _Level:
+    """A collection on the way; `trie` is None where nothing below is wanted, `key` is the key whose value comes next."""
+
+    trie: _Trie | None
+    is_mapping: bool
+    is_key: bool
+    index: int = 0
+    key: tuple[str | None, Any] | None = None
+
+
+class _Search:
+    """Running state of one pass over the events of a file."""
+
+    def __init__(self, tries: Mapping[int, _Trie]) -> None:
+        self._tries = tries
+        self._found: dict[tuple[int, Path], tuple[Spot, Spot]] = {}
+        self._number = -1
+        self._levels: list[_Level] = []
+
+    def run(self, text: str) -> dict[tuple[int, Path], tuple[Spot, Spot]]:
+        last = max(self._tries, default=-1)
+        for event in events(text):
+            kind = event.__class__
+            if kind is DocumentStartEvent:
+                self._number += 1
+                if self._number > last:
+                    break
+            elif kind is MappingEndEvent or kind is SequenceEndEvent:
+                if not self._levels.pop().is_key:
+                    self._finish()
+            elif kind is ScalarEvent or kind is AliasEvent:
+                if not self._is_key(event):
+                    self._node(event)
+                    self._finish()
+            elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                is_key = self._is_key(event)
+                trie = None if is_key else self._node(event)
+                self._levels.append(_Level(trie, kind is MappingStartEvent, is_key))
+        return self._found
+
+    def _is_key(self, event: Any) -> bool:
+        """Notes a node that is a key. What is no scalar is a key that leads nowhere."""
+        level = self._levels[-1] if self._levels else None
+        if level is None or not level.is_mapping or level.key is not None:
+            return False
+        level.key = (event.value if event.__class__ is ScalarEvent else None, event)
+        return True
+
+    def _node(self, event: Any) -> _Trie | None:
+        """The trie node that a value stands for, its place noted; None where it is not on a wanted path."""
+        if not self._levels:
+            trie = self._tries.get(self._number)
+            key_event = event
+        else:
+            level = self._levels[-1]
+            step: Any = level.key[0] if level.is_mapping and level.key else level.index
+            key_event = level.key[1] if level.is_mapping and level.key else event
+            trie = level.trie.below.get(step) if level.trie else None
+        if trie is not None:
+            self._found.setdefault((self._number, trie.path), (_spot_of(key_event), _spot_of(event)))
+        return trie
+
+    def _finish(self) -> None:
+        """A value is complete: the next entry, or the next key, follows."""
+        if self._levels:
+            level = self._levels[-1]
+            level.index += 1
+            level.key = None
+
+
+def _spot_of(event: Any) -> Spot:
+    start, end = event.start_mark, event.end_mark
+    is_inline = event.__class__ in {ScalarEvent, AliasEvent} and start.line == end.line
+    return Spot(start.line + 1, start.column + 1, max(1, end.column - start.column) if is_inline else 1)
