@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
+from typing import Self
 from urllib.parse import urlsplit
 
 from requests import Request as Unprepared
@@ -156,6 +157,12 @@ class HttpTransport:
         for secret in self._tokens.secrets():
             text = text.replace(secret, "***")
         return _CREDENTIALS.sub(r"\1 ***", text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connections that are not in use."""
