@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """V1 files and YAML, V2 shape, V3 attributes, V4 tenant, V5 identities and what refers to them. Never renumbered."""
+    """V1 files and YAML, V2 shape, V3 attributes, V4 tenant, V5 identities and references. Never renumbered."""
 
     UNREADABLE = "V100"
     NOT_A_FILE = "V101"

@@ -101,7 +101,7 @@ class Draft:
 
 
 class DocumentReader:
-    """Takes documents one after the other into a draft. tenant.yaml comes first, for its profile decides about others."""
+    """Takes documents one after the other into a draft. tenant.yaml comes first: its profile matters to others."""
 
     def __init__(self, draft: Draft, tenant_file: str, folder: str, extensions: ExtensionSchemas) -> None:
         self._draft = draft
@@ -235,9 +235,9 @@ class DocumentReader:
         for code, message, remedy, path in attribute_problems(value):
             self._find(code, message, where, _paths(where.entry, path), help_=remedy)
         if self._extensions:
-            for urn, schema in self._extensions.items():
-                extension = value.get(urn)
-                if extension is not None and not schema.checker.accepts(extension):
+            for urn, extension in value.items():
+                schema = self._extensions.get(urn.replace("_", ":").casefold())
+                if schema and extension is not None and not schema.checker.accepts(extension):
                     self._explain(schema.checker, extension, where, (urn,), f"the schema is in {schema.file}")
 
     def _check_needs(self, value: Mapping[str, Any], where: _Where) -> None:

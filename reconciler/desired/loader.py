@@ -1,6 +1,6 @@
 """YAML text to plain values, in one pass over the events of libyaml, with a limit on everything that can grow.
 
-What comes out is what JSON can hold: dicts with text keys, lists, text, numbers, true, false and null. Plain scalars mean
+What comes out is what JSON can hold: dicts with text keys, lists, text, numbers, booleans and null. Plain scalars mean
 what YAML 1.2's core schema says, written the one obvious way; those that some YAML reader takes for something else are
 errors here, as are duplicate keys, tags and merge keys. The walk does not recurse, and an alias costs nothing until its
 expansion has been counted.

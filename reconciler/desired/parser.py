@@ -14,16 +14,19 @@ from pathlib import Path
 
 from reconciler.desired.codes import Code
 from reconciler.desired.documents import DocumentReader, Draft
-from reconciler.desired.extensions import ExtensionSchemas
+from reconciler.desired.extensions import load_extension_schemas
 from reconciler.desired.files import TENANT_FILE, Tree, is_inside, link_out, read_text, real_root, relative_name, walk
 from reconciler.desired.loader import Parsed, parse
 from reconciler.desired.places import Finding, finding_of, place
-from reconciler.desired.rules import check_rules
+from reconciler.desired.roots import ROOT_HELP, check_root, list_tenants
+from reconciler.desired.rules import check_exclusives, check_rules
 from reconciler.desired.tenant import include_paths
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.state import DesiredState
 from reconciler.model.tenant import Tenant
 from reconciler.semantics.canonical import fold
+
+__all__ = ["Loaded", "check_root", "list_tenants", "load_desired_state"]
 
 _GUARDING = frozenset({"Tenant", "Policy"})
 """What must be valid even where the desired state itself is not asked for: it decides what a plan may do."""
@@ -53,7 +56,7 @@ class Loaded:
 def load_desired_state(root: Path, tenant: str, *, documents: bool = True) -> Loaded:
     """Everything `root/tenant` declares, checked against schemas and rules (SPEC sections 3 and 4). Never raises.
 
-    With `documents` False only tenant.yaml and Policy documents have to be valid, and `desired` holds only the exclusives;
+    With `documents` False only tenant.yaml and Policy documents have to be valid, and `desired` holds only exclusives;
     that is enough to judge a plan that comes from a file.
     """
     with _collector_paused():
@@ -78,17 +81,22 @@ class _Load:
             message = f"no Tenant document in {self._tenant_file}"
             help_ = f"every tenant folder has a {TENANT_FILE} with `kind: Tenant`"
             draft.findings.append(Finding(code=Code.NO_TENANT, message=message, file=self._tenant_file, help=help_))
-        if documents:
-            draft.findings.extend(check_rules(draft))
+        draft.findings.extend(check_rules(draft) if documents else check_exclusives(draft))
         diagnostics = _without_echoes(place(draft.findings, self._text_of))
         is_valid = not any(item.severity is Severity.ERROR for item in diagnostics)
         return Loaded(
             tenant_name=self._name,
-            tenant=draft.tenant,
+            tenant=draft.tenant if self._is_tenant_valid(diagnostics) else None,
             desired=_desired_state(draft) if is_valid else None,
             diagnostics=tuple(diagnostics),
             files=draft.files,
             documents=draft.documents,
+        )
+
+    def _is_tenant_valid(self, diagnostics: list[Diagnostic]) -> bool:
+        placed = self._draft.tenant_place
+        return placed is not None and not any(
+            item.severity is Severity.ERROR and item.file == placed.file for item in diagnostics
         )
 
     @property
@@ -102,12 +110,12 @@ class _Load:
             tree = Tree(real_root(self._root))
         except OSError:
             message = "the root folder of the desired state is not there"
-            findings.append(Finding(code=Code.NO_ROOT, message=message, file=self._root.as_posix(), help=_ROOT_HELP))
+            findings.append(Finding(code=Code.NO_ROOT, message=message, file=self._root.as_posix(), help=ROOT_HELP))
             return None
         folder = tree.root / self._name
         if not _is_folder_name(self._name) or not os.path.lexists(folder):
             message = f"there is no tenant {self._name!r}"
-            findings.append(Finding(code=Code.NO_TENANT, message=message, file=self._tenant_file, help=_ROOT_HELP))
+            findings.append(Finding(code=Code.NO_TENANT, message=message, file=self._tenant_file, help=ROOT_HELP))
             return None
         if not is_inside(tree.root, os.path.realpath(folder)):
             findings.append(link_out(self._name))
@@ -117,7 +125,7 @@ class _Load:
     def _read(self, tree: Tree, *, documents: bool) -> None:
         draft = self._draft
         folder = tree.root / self._name
-        extensions: ExtensionSchemas = {}
+        extensions = load_extension_schemas(tree.root, folder, draft.findings)
         tenant_path = os.path.realpath(folder / TENANT_FILE)
         tenant_name = relative_name(tree.root, tenant_path)
         reader = DocumentReader(draft, tenant_name, self._name, extensions)
@@ -209,9 +217,6 @@ def _include_problem(
             "move what both need into a shared folder",
         )
     return None
-
-
-_ROOT_HELP = "the layout is <root>/<tenant>/tenant.yaml; --root DIR or RECONCILER_ROOT names another root"
 
 
 def _is_folder_name(name: str) -> bool:

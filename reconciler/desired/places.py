@@ -49,9 +49,9 @@ _OPEN_SENSITIVE = re.compile(
 class Finding:
     """One problem, before its place is looked up.
 
-    `paths` lead into document number `document` of the file; the first one that is there exactly is the place, else what
-    there is of the first. With `on_key` the key is meant, not its value. Without a document, `line` and `column` are the
-    place. With `sensitive` the value at the place is not shown.
+    `paths` lead into document number `document` of the file; the first one that is there exactly is the place, else
+    what there is of the first. With `on_key` the key is meant, not its value. Without a document, `line` and `column`
+    are the place. With `sensitive` the value at the place is not shown.
     """
 
     code: Code
@@ -237,7 +237,7 @@ def _trie(paths: Iterable[Path]) -> _Trie:
 
 @dataclass(slots=True)
 class _Level:
-    """A collection on the way; `trie` is None where nothing below is wanted, `key` is the key whose value comes next."""
+    """A collection on the way; `trie` is None where nothing below is wanted, `key` is that whose value comes next."""
 
     trie: _Trie | None
     is_mapping: bool

@@ -33,6 +33,8 @@ from reconciler.model.tenant import (
 
 _REFERENCE = re.compile(r"\$\{env:([A-Z0-9_]+)\}")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_PREFIXES = ("group:", "role:")
+_MISSPELT = frozenset({"group", "groups", "role", "roles", "user", "users", "username"})
 _GUARDS_WITHOUT_SHARE = frozenset({"protected", "minimum-members"})
 
 Problem = tuple[Code, str, str | None, Path]
@@ -78,6 +80,7 @@ def tenant_problems(document: Mapping[str, Any], folder: str) -> Iterator[Proble
     for path, url in _urls(document):
         yield from _url_problems(url, path)
     yield from _contradictions(document)
+    yield from _misspelt_prefixes(document)
 
 
 def include_paths(document: Mapping[str, Any]) -> list[str]:
@@ -259,6 +262,22 @@ def _contradictions(document: Mapping[str, Any]) -> Iterator[Problem]:
         if one is not None and other is not None and one != other:
             message = "`auth.tokenUrl` and `scim.tokenUrl` are different"
             yield Code.CONTRADICTION, message, "keep one of them", ("auth", "tokenUrl")
+
+
+def _misspelt_prefixes(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """`groups:Supervisors` would protect a user of that name, which is to say nobody."""
+    guards, ownership = document.get("guards"), document.get("ownership")
+    lists = (
+        (("guards", "protected"), guards.get("protected") if isinstance(guards, Mapping) else None),
+        (("ownership", "unmanaged"), ownership.get("unmanaged") if isinstance(ownership, Mapping) else None),
+    )
+    for path, entries in lists:
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            prefix = entry.partition(":")[0].strip().casefold() if isinstance(entry, str) and ":" in entry else ""
+            if prefix in _MISSPELT and not entry.startswith(_PREFIXES):
+                message = f"`{prefix}:` is not how an entry of `{path[-1]}` begins"
+                help_ = "write a userName, group:<displayName> or role:<value>"
+                yield Code.WRONG_FORM, message, help_, (*path, index)
 
 
 def _only_cxone(what: str) -> tuple[Code, str, str]:
