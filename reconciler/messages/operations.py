@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
+from reconciler.messages.codec import resource_path
 from reconciler.messages.patch import Member, to_patch
 from reconciler.model.change import Action, AttributeChange, Change
 from reconciler.model.dialect import Dialect, Update
@@ -116,21 +117,21 @@ def _steps_of(change: Change, sending: Sending, level: int, deferred: frozenset[
         case (_, Action.DELETE):
             return [Step(change, Phase.DELETE, 0)]
         case (_, Action.CREATE):
-            return _creation_steps(change, level, change.key in deferred)
+            return _creation_steps(change, level, defer_manager=change.key in deferred)
         case (Kind.USER, _):
-            return _user_steps(change, level, change.key in deferred)
+            return _user_steps(change, level, defer_manager=change.key in deferred)
         case _:
             return _group_steps(change, sending, level)
 
 
-def _creation_steps(change: Change, level: int, defer_manager: bool) -> list[Step]:
+def _creation_steps(change: Change, level: int, *, defer_manager: bool) -> list[Step]:
     """A create carries everything, members included; only a manager that comes later waits."""
     now, later = _split(change.attributes, lambda a: not (defer_manager and a.path == MANAGER_PATH))
     steps = [Step(change, Phase.WRITE, level, now, added=change.members.added)]
     return steps + ([Step(change, Phase.GRANT, 0, later)] if later else [])
 
 
-def _user_steps(change: Change, level: int, defer_manager: bool) -> list[Step]:
+def _user_steps(change: Change, level: int, *, defer_manager: bool) -> list[Step]:
     """One step in the phase that the change belongs to, unless a part of it has to wait for another resource."""
     narrowing = any(narrows(attribute) for attribute in change.attributes)
     if narrowing and level == 0 and not defer_manager:
@@ -248,32 +249,31 @@ def label_of(key: ResourceKey) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One SCIM request, maybe inside bulk. `path` is relative to the base URL; `version` the ETag to match, or None."""
+    """One SCIM request, maybe inside bulk.
+
+    `path` is relative to the base URL, `target` the id in it (None for a create); `version` is the ETag to match, or None.
+    """
 
     step: Step
     method: str
     path: str
+    target: str | None
     version: str | None
     data: Attributes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What labels mean at the time of sending: the id of each, and which of them are groups."""
+    """What labels mean at the time of sending: the id of each, and which ids are groups'."""
 
     ids: Mapping[str, str]
-    group_ids: frozenset[str] | Mapping[str, Any]
+    is_group: Callable[[str], bool]
 
-    def member(self, label: str, dialect: Dialect) -> Member:
-        """The element of `members` for a label; `type` is explicit unless the dialect omits it (cxone.md section 8)."""
-        return member_element(self.ids[label], self.group_ids, dialect)
-
-
-def member_element(member_id: str, group_ids: frozenset[str] | Mapping[str, Any], dialect: Dialect) -> Member:
-    """`{value, type}` for an id."""
-    if dialect.member_type == "omit":
-        return {"value": member_id}
-    return {"value": member_id, "type": "Group" if member_id in group_ids else "User"}
+    def member(self, member_id: str, dialect: Dialect) -> Member:
+        """An element of `members`; `type` is explicit unless the dialect omits it (cxone.md section 8)."""
+        if dialect.member_type == "omit":
+            return {"value": member_id}
+        return {"value": member_id, "type": "Group" if self.is_group(member_id) else "User"}
 
 
 def to_operation(
@@ -287,40 +287,54 @@ def to_operation(
     kind = step.change.key.kind
     if step.phase is Phase.WRITE and step.change.action is Action.CREATE:
         return Operation(
-            step=step, method="POST", path=kind.endpoint, version=None, data=_creation_body(step, names, sending)
+            step=step,
+            method="POST",
+            path=kind.endpoint,
+            target=None,
+            version=None,
+            data=_creation_body(step, names, sending),
         )
     if live is None:
         message = f"{step.change.key} has no live representation to update"
         raise ValueError(message)
-    path = f"{kind.endpoint}/{live.id}"
+    path = resource_path(kind, live.id)
     if step.phase is Phase.DELETE:
-        return Operation(step=step, method="DELETE", path=path, version=version, data=None)
-    attributes = tuple(_on_wire(a, names) for a in step.attributes)
+        return Operation(step=step, method="DELETE", path=path, target=live.id, version=version, data=None)
+    attributes = with_ids(step.attributes, names.ids)
     if sending.update(kind) is Update.PUT:
         data = _replacement_body(replace(step, attributes=attributes), live, names, sending)
-        return Operation(step=step, method="PUT", path=path, version=version, data=data)
+        return Operation(step=step, method="PUT", path=path, target=live.id, version=version, data=data)
     data = to_patch(
         attributes,
         unpack(live.body),
         removed=[names.ids[label] for label in step.removed],
-        added=[names.member(label, sending.dialect) for label in step.added],
+        added=[names.member(names.ids[label], sending.dialect) for label in step.added],
     )
-    return Operation(step=step, method="PATCH", path=path, version=version, data=data)
+    return Operation(step=step, method="PATCH", path=path, target=live.id, version=version, data=data)
 
 
-def _on_wire(attribute: AttributeChange, names: Names) -> AttributeChange:
-    """The manager as an id; everything else as it is."""
-    if attribute.path != MANAGER_PATH or attribute.after is None:
-        return attribute
-    return replace(attribute, after={"value": names.ids[attribute.after]})
+def with_ids(attributes: Iterable[AttributeChange], ids: Mapping[str, str]) -> tuple[AttributeChange, ...]:
+    """The attribute changes as they go over the wire: the manager as an id, everything else as it is."""
+    return tuple(
+        replace(a, after={"value": ids[a.after]}) if a.path == MANAGER_PATH and a.after is not None else a
+        for a in attributes
+    )
+
+
+def overlaid(body: Attributes, attributes: Iterable[AttributeChange]) -> Attributes:
+    """A body with changed attributes laid over it; the body itself is changed and returned."""
+    for attribute in attributes:
+        value = attribute.after
+        if isinstance(value, list):
+            value = merged_elements(value, value_at(body, attribute.path))
+        set_at(body, attribute.path, value)
+    return body
 
 
 def _creation_body(step: Step, names: Names, sending: Sending) -> Attributes:
-    body: Attributes = {}
-    for attribute in step.attributes:
-        set_at(body, attribute.path, _on_wire(attribute, names).after)
+    body: Attributes = overlaid({}, with_ids(step.attributes, names.ids))
     if step.added:
-        body["members"] = [names.member(label, sending.dialect) for label in step.added]
+        body["members"] = [names.member(names.ids[label], sending.dialect) for label in step.added]
     return with_schemas(body, step.change.key.kind, ())
 
 
@@ -328,16 +342,12 @@ def _replacement_body(step: Step, live: LiveUser | LiveGroup, names: Names, send
     """The latest representation with the managed attributes laid over it (scim-rfc.md section 6)."""
     body = unpack(live.body)
     schemas = body.pop("schemas", ())
-    for attribute in step.attributes:
-        value = attribute.after
-        if isinstance(value, list):
-            value = merged_elements(value, value_at(body, attribute.path))
-        set_at(body, attribute.path, value)
+    overlaid(body, step.attributes)
     if isinstance(live, LiveGroup):
         gone = {names.ids[label] for label in step.removed}
         kept = [m for m in live.members or () if m not in gone]
         joined = [names.ids[label] for label in step.added if names.ids[label] not in kept]
-        body["members"] = [member_element(m, names.group_ids, sending.dialect) for m in (*kept, *joined)]
+        body["members"] = [names.member(m, sending.dialect) for m in (*kept, *joined)]
     elif "active" not in body:
         body["active"] = live.active is not False  # a PUT without `active` reactivates on some services (Q20)
     return with_schemas(body, step.change.key.kind, schemas)

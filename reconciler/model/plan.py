@@ -17,7 +17,7 @@ PLAN_FORMAT_VERSION = "1.0"
 class Verdict(StrEnum):
     """What a guard says about a plan."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 -- a verdict, no password
     REFUSE = "refuse"
     OVERRIDDEN = "overridden"
 
@@ -61,10 +61,15 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """What the plan was read from. `requests` counts what planning sent; `reason` says why it is not complete."""
+    """What the plan was read from. `requests` counts what planning sent; `reason` says why it is not complete.
+
+    `managed_*` count the live resources that git declares; the shares of guards are of them.
+    """
 
     users: int
     groups: int
+    managed_users: int = 0
+    managed_groups: int = 0
     requests: int
     complete: bool
     reason: str | None = None

@@ -57,7 +57,7 @@ def diff_access(changes: Sequence[Change], graph: AccessGraph, live: LiveState, 
     activity = _activity_after(changes)
     gains: list[AccessChange] = []
     losses: list[AccessChange] = []
-    for user in _touched_users(activity, graph, live):
+    for user in touched_users(changes, graph, live):
         was_active = _active_before(user, live.users)
         before = effective_groups(user, graph.before, directory) if was_active else {}
         after = effective_groups(user, graph.after, directory) if activity.get(user, was_active) else {}
@@ -87,9 +87,9 @@ def _active_before(user: Target, users: Mapping[str, LiveUser]) -> bool:
     return live is not None and live.active is not False
 
 
-def _touched_users(activity: Mapping[Target, bool], graph: AccessGraph, live: LiveState) -> Iterable[Target]:
-    """Users with a changed activity, and every user at or below a member that joins or leaves a group."""
-    seen: set[Target] = set(activity)
+def touched_users(changes: Sequence[Change], graph: AccessGraph, live: LiveState) -> Iterable[Target]:
+    """Users with a change of their own, and every user at or below a member that joins or leaves a group."""
+    seen: set[Target] = {change.id or change.key for change in changes if change.key.kind is Kind.USER}
     children: dict[Target, set[Target]] = {}
     for member, groups in graph.added.items():
         for group in groups:
@@ -140,5 +140,5 @@ def _described(user: str, group: Target, via: Sequence[Target], directory: Direc
 
 
 def group_name(group: Target, directory: Directory) -> str:
-    """displayName of a group, `id:<id>` where two live groups share it."""
+    """The displayName of a group, `id:<id>` where two live groups share it."""
     return directory.label(group).removeprefix("group:")

@@ -34,8 +34,8 @@ from reconciler.semantics.canonical import (
     diff_attributes,
     is_unassigned,
     managed_paths,
+    manager_id,
     shown,
-    value_at,
 )
 from reconciler.semantics.configuration import diff_configuration
 
@@ -188,11 +188,3 @@ def _manager_change(
         if label is not None and target is not None:
             references[label] = directory.anchor(target)
     return [AttributeChange(MANAGER_PATH, *labels)]
-
-
-def manager_id(body: dict[str, Any]) -> str | None:
-    """The id of a live user's manager: `{value: id}`, or a bare id as some services send it."""
-    manager = value_at(body, MANAGER_PATH)
-    if isinstance(manager, dict):
-        manager = manager.get("value")
-    return manager if isinstance(manager, str) and manager else None

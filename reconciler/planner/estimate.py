@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from reconciler.messages.chunking import chunk, operation_bytes
@@ -22,18 +23,24 @@ _ID_TO_BE = "00000000-0000-0000-0000-000000000000"
 _CONFIGURATION_REQUESTS = 3  # GET, PUT, GET
 
 
-def estimate_requests(
-    changes: Sequence[Change],
-    targets: Mapping[str, Target],
-    live: LiveState,
-    sending: Sending,
-    capabilities: Capabilities,
-    limits: Limits,
-) -> Estimate:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateInputs:
+    """What the requests of an apply depend on; `targets` is what the labels of the changes mean."""
+
+    changes: Sequence[Change]
+    targets: Mapping[str, Target]
+    live: LiveState
+    sending: Sending
+    capabilities: Capabilities
+    limits: Limits
+
+
+def estimate_requests(inputs: EstimateInputs) -> Estimate:
     """What apply adds to the requests of planning."""
-    steps = to_steps(changes, sending)
+    live, sending, limits = inputs.live, inputs.sending, inputs.limits
+    steps = to_steps(inputs.changes, sending)
     requests = sum(1 for step in steps if _compares(step))
-    names = Names({label: _id_of(target) for label, target in targets.items()}, live.groups)
+    names = Names({label: _id_of(target) for label, target in inputs.targets.items()}, live.groups.__contains__)
     for batch, members in groupby(steps, key=lambda step: step.batch):
         group = list(members)
         if batch[0] == Phase.CONFIGURE:
@@ -43,7 +50,7 @@ def estimate_requests(
         else:
             requests += len(group)
     for kind in (Kind.USER, Kind.GROUP):
-        requests += verification_requests(kind, changes, live, page_size(limits, capabilities))
+        requests += verification_requests(kind, inputs.changes, live, page_size(limits, inputs.capabilities))
     return Estimate(requests=requests, seconds=math.ceil(requests * 60 / limits.requests_per_minute))
 
 
@@ -96,9 +103,7 @@ def _stand_in(change: Change) -> LiveUser | LiveGroup:
         return LiveUser(
             id=_ID_TO_BE, user_name=change.key.name, external_id=None, active=True, version=None, body=b"{}"
         )
-    return LiveGroup(
-        id=_ID_TO_BE, display_name=change.key.name, external_id=None, version=None, body=b"{}", members=()
-    )
+    return LiveGroup(id=_ID_TO_BE, display_name=change.key.name, external_id=None, version=None, body=b"{}", members=())
 
 
 def _id_of(target: Target) -> str:

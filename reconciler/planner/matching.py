@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from reconciler.errors import AmbiguousMatch
+from reconciler.model.change import Action, Change
 from reconciler.model.resource import DesiredGroup, DesiredUser, LiveGroup, LiveUser
 from reconciler.semantics.canonical import fold
 
@@ -18,7 +19,7 @@ Live = TypeVar("Live", LiveUser, LiveGroup)
 class Match(Generic[Desired, Live]):
     """One document and the live resource it means, or None where there is none yet.
 
-    `namesake` is a live resource that has the wanted name but belongs to another externalId: never a match, yet in the way.
+    `namesake` is a live resource that has the wanted name but belongs to another externalId: no match, yet in the way.
     """
 
     desired: Desired
@@ -30,24 +31,43 @@ class Match(Generic[Desired, Live]):
 class Index(Generic[Live]):
     """Live resources of one kind by what they can be found by."""
 
+    by_id: Mapping[str, Live]
     by_external_id: Mapping[str, Sequence[Live]]
     by_name: Mapping[str, Sequence[Live]]
 
 
 def name_of(resource: DesiredUser | DesiredGroup | LiveUser | LiveGroup) -> str:
-    """userName of a user, displayName of a group."""
+    """The userName of a user, the displayName of a group."""
     return resource.user_name if isinstance(resource, DesiredUser | LiveUser) else resource.display_name
 
 
 def index_live(resources: Iterable[Live]) -> Index[Live]:
     """An index over live resources; every list is in order of id."""
+    by_id: dict[str, Live] = {}
     by_external_id: dict[str, list[Live]] = {}
     by_name: dict[str, list[Live]] = {}
     for resource in sorted(resources, key=lambda resource: resource.id):
+        by_id[resource.id] = resource
         if resource.external_id is not None:
             by_external_id.setdefault(resource.external_id, []).append(resource)
         by_name.setdefault(fold(name_of(resource)), []).append(resource)
-    return Index(by_external_id, by_name)
+    return Index(by_id, by_external_id, by_name)
+
+
+def find_live(change: Change, index: Index[Live]) -> Live | None:
+    """The live resource a change is about: by id, else by anchor; for a create whatever has its externalId or name."""
+    candidates: list[Live] = []
+    if change.action is Action.CREATE:
+        external_id = next((a.after for a in change.attributes if a.path == "externalId"), None)
+        candidates += index.by_external_id.get(external_id, ()) if isinstance(external_id, str) else ()
+        candidates += index.by_name.get(fold(change.key.name), ())
+    elif change.id is not None:
+        candidates += [index.by_id[change.id]] if change.id in index.by_id else []
+    else:
+        candidates += index.by_external_id.get(change.anchor or "", ())
+        anchor = change.anchor or ""
+        candidates += [index.by_id[anchor]] if anchor in index.by_id else []
+    return candidates[0] if candidates else None
 
 
 def match_all(desired: Sequence[Desired], live: Index[Live]) -> tuple[Match[Desired, Live], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from reconciler.messages.operations import label_of
 from reconciler.model.resource import (
     DesiredGroup,
     DesiredUser,
@@ -14,7 +15,6 @@ from reconciler.model.resource import (
     Reference,
     ResourceKey,
 )
-from reconciler.messages.operations import label_of
 from reconciler.planner.matching import Match, name_of
 from reconciler.semantics.canonical import fold
 
@@ -30,7 +30,7 @@ class Directory:
     groups: Mapping[str, LiveGroup]
     by_name: Mapping[tuple[Kind, str], tuple[Target, ...]]
     by_external_id: Mapping[str, tuple[Target, ...]]
-    labels: Mapping[Target, str]
+    labels: Mapping[str, str]
 
     def resolve(self, reference: Reference) -> tuple[Target, ...]:
         """Every resource the reference may mean: one is the good case, none is unknown, more is ambiguous."""
@@ -40,6 +40,8 @@ class Directory:
 
     def label(self, target: Target) -> str:
         """How plans name a member (see `MembershipChange`)."""
+        if isinstance(target, ResourceKey):
+            return label_of(target)
         return self.labels.get(target) or f"id:{target}"
 
     def anchor(self, target: Target) -> str | None:
@@ -94,6 +96,7 @@ def build_directory(
     labels = {
         target: label_of(ResourceKey(kind, name)) if len(by_name[kind, fold(name)]) == 1 else f"id:{target}"
         for target, (kind, name) in display.items()
+        if isinstance(target, str)
     }
     return Directory(
         users=live_users,

@@ -101,6 +101,14 @@ def value_at(attributes: Mapping[str, Any], path: str) -> Any:
     return value.get(sub) if isinstance(value, Mapping) else None
 
 
+def manager_id(body: Mapping[str, Any]) -> str | None:
+    """The id of a live user's manager: `{value: id}`, or a bare id as some services send it."""
+    manager = value_at(body, MANAGER_PATH)
+    if isinstance(manager, dict):
+        manager = manager.get("value")
+    return manager if isinstance(manager, str) and manager else None
+
+
 def set_at(attributes: dict[str, Any], path: str, value: Any) -> None:
     """Set the value at a managed path, or remove it where the value is unassigned; empty containers go too."""
     urn, name, sub = split_path(path)

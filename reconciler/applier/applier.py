@@ -1,0 +1,392 @@
+"""Carry out the changes of a plan: send steps, turn learned ids into references, one result per change (SPEC 7.4).
+
+A batch is built, sent, and what did not simply succeed is read again and judged; what is left is sent again, at most
+three rounds. A batch is finished before the next begins, because later ones rely on its ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Protocol
+
+from reconciler.applier.configuration import ConfigurationService, apply_configuration
+from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, Rebase, judge
+from reconciler.applier.reading import Reader, Rereader
+from reconciler.applier.sending import Answer, Fatal, Reply, Writer, send_all
+from reconciler.errors import ScimError
+from reconciler.messages.operations import (
+    Names,
+    Operation,
+    Phase,
+    Sending,
+    Step,
+    label_of,
+    overlaid,
+    to_operation,
+    to_steps,
+    with_ids,
+)
+from reconciler.model.change import Action, AttributeChange, Change, MembershipChange, PreconditionKind
+from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
+from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey, pack, unpack
+from reconciler.model.state import LiveState
+from reconciler.planner.binding import bind_labels
+from reconciler.planner.matching import find_live, index_live
+from reconciler.semantics.canonical import MANAGER_PATH, Equivalences
+
+MAX_ROUNDS = 3
+"""How often a batch is sent at most before what still does not settle is reported (SPEC 7.6)."""
+
+
+class Service(Reader, Writer, ConfigurationService, Protocol):
+    """All that applying needs of a service; `ScimClient` is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What applying needs beside the plan. `told` hears of each finished change; `wait` sleeps before round n."""
+
+    service: Service
+    rereader: Rereader
+    sending: Sending
+    equivalences: Equivalences
+    told: Callable[[ChangeResult], None]
+    wait: Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One result per change, in plan order; the ids of what was written; whether the run was interrupted."""
+
+    results: tuple[ChangeResult, ...]
+    ids: Mapping[ResourceKey, str]
+    interrupted: bool
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is known about one change while it is carried out. `live` None means: read it before the next write."""
+
+    change: Change
+    live: LiveUser | LiveGroup | None
+    id: str | None
+    steps_left: int
+    version: str | None = None
+    result: ChangeResult | None = None
+    lost: str | None = None
+    rebased: bool = False
+    wrote: bool = False
+    in_flight: bool = False
+    may_be_ours: bool = False
+    tag_is_useless: bool = False
+    last: Reply | None = None
+
+
+@dataclass(slots=True)
+class _Run:
+    """The running state of one apply."""
+
+    tools: Tools
+    live: LiveState
+    tracks: dict[ResourceKey, _Track]
+    ids: dict[str, str]
+    created_groups: set[str] = field(default_factory=set)
+
+    def names(self) -> Names:
+        """What labels mean by now."""
+        return Names(self.ids, lambda member: member in self.live.groups or member in self.created_groups)
+
+    def finish(self, track: _Track, outcome: Outcome, cause: str | None, *disagreements: Disagreement) -> None:
+        """Give a change its one outcome."""
+        if track.result is not None:
+            return
+        if track.wrote and outcome is not Outcome.APPLIED:
+            cause = f"{cause or 'it did not end'}; a part of it was applied before"
+        track.result = ChangeResult(
+            change=track.change,
+            outcome=outcome,
+            id=track.id,
+            version=track.version,
+            cause=cause,
+            disagreements=disagreements,
+            rebased=track.rebased,
+        )
+        self.tools.told(track.result)
+
+
+def apply_changes(changes: Sequence[Change], live: LiveState, tools: Tools) -> Applied:
+    """Send everything and settle every outcome. What the service does never raises here: it is in the results."""
+    steps = to_steps(changes, tools.sending)
+    run = _begin(changes, steps, live, tools)
+    interrupted = False
+    try:
+        for _, batch in groupby(steps, key=lambda step: step.batch):
+            _apply_batch(run, list(batch))
+    except Fatal as fatal:
+        _settle_fatal(run, fatal)
+        _abandon(run, f"the run stopped: {fatal.error.message}")
+    except ScimError as error:
+        _abandon(run, f"the run stopped: {error.message}")
+    except KeyboardInterrupt:
+        interrupted = True
+        _abandon(run, "the run was interrupted")
+    results = [run.tracks[change.key].result for change in changes]
+    ids = {key: track.id for key, track in run.tracks.items() if track.id is not None}
+    return Applied(tuple(result for result in results if result is not None), ids, interrupted)
+
+
+def _begin(changes: Sequence[Change], steps: Sequence[Step], live: LiveState, tools: Tools) -> _Run:
+    counts: dict[ResourceKey, int] = {}
+    for step in steps:
+        counts[step.change.key] = counts.get(step.change.key, 0) + 1
+    tracks = {
+        change.key: _Track(
+            change=change,
+            live=live.users.get(change.id or "") or live.groups.get(change.id or ""),
+            id=change.id,
+            steps_left=counts[change.key],
+            version=change.precondition.value,
+        )
+        for change in changes
+    }
+    return _Run(tools, live, tracks, bind_labels(changes, live).ids)
+
+
+def _apply_batch(run: _Run, steps: list[Step]) -> None:
+    if steps[0].phase is Phase.CONFIGURE:
+        track = run.tracks[steps[0].change.key]
+        track.in_flight = True
+        track.result = apply_configuration(track.change, run.tools.service, MAX_ROUNDS)
+        run.tools.told(track.result)
+        return
+    todo = steps
+    for number in range(1, MAX_ROUNDS + 1):
+        if number > 1:
+            run.tools.wait(number)
+        operations = [operation for step in todo if (operation := _prepare(run, step)) is not None]
+        todo = _send(run, operations)
+        if not todo:
+            return
+    for step in todo:
+        _give_up(run, run.tracks[step.change.key])
+
+
+def _prepare(run: _Run, step: Step) -> Operation | None:
+    """The operation for a step, or None where there is nothing (left) to send for it."""
+    track = run.tracks[step.change.key]
+    if track.result is not None:
+        return None
+    reachable = _reachable(run, step, track)
+    if reachable is None:
+        _advance(run, track)
+        return None
+    if _is_creation(reachable):
+        return to_operation(reachable, None, run.names(), run.tools.sending, version=None)
+    compares = track.change.precondition.kind is not PreconditionKind.VERSION or track.tag_is_useless
+    if track.live is None or track.version is None or compares:
+        now = run.tools.rereader.now(track.change, track.id)
+        settled = _settle(run, reachable, now)
+        if settled is None:
+            return None
+        reachable = settled
+    version = None if compares else track.version
+    return to_operation(reachable, track.live, run.names(), run.tools.sending, version=version)
+
+
+def _is_creation(step: Step) -> bool:
+    return step.change.action is Action.CREATE and step.phase is Phase.WRITE
+
+
+def _reachable(run: _Run, step: Step, track: _Track) -> Step | None:
+    """The step without what names a resource whose create failed; None if nothing is left of it."""
+    lost = [label for label in step.labels if label not in run.ids]
+    if not lost:
+        return step
+    track.lost = lost[0]
+    attributes = tuple(a for a in step.attributes if not (a.path == MANAGER_PATH and a.after in lost))
+    rest = replace(step, attributes=attributes, added=tuple(label for label in step.added if label not in lost))
+    return rest if rest.attributes or rest.added or rest.removed or _is_creation(rest) else None
+
+
+def _send(run: _Run, operations: Sequence[Operation]) -> list[Step]:
+    """Send, settle, and return the steps that are to be sent again."""
+
+    def before(sent: Sequence[Operation]) -> None:
+        for operation in sent:
+            run.tracks[operation.step.change.key].in_flight = True
+
+    unsettled: list[Reply] = []
+    for replies in send_all(operations, run.tools.service, run.tools.sending, before):
+        for reply in replies:
+            track = run.tracks[reply.operation.step.change.key]
+            track.in_flight = False
+            track.last = reply
+            if reply.answer is Answer.DONE:
+                _note_written(run, track, reply)
+            elif reply.answer is Answer.REFUSED:
+                run.finish(track, Outcome.FAILED, reply.cause)
+            else:
+                unsettled.append(reply)
+    return _settle_all(run, unsettled)
+
+
+def _note_written(run: _Run, track: _Track, reply: Reply) -> None:
+    operation = reply.operation
+    track.wrote = True
+    track.version = reply.version
+    if operation.method == "POST":
+        if reply.id is None:  # created, but the service does not say as what: only reading tells
+            now = run.tools.rereader.now(track.change, None)
+            reply = replace(reply, id=now.id if now is not None else None)
+        if reply.id is None:
+            run.finish(track, Outcome.UNKNOWN, "the service did not say its id, and it cannot be found")
+            return
+        _note_created(run, track, reply.id)
+        track.live = _as_created(operation, reply.id)
+    elif track.live is not None:
+        track.live = _as_written(track.live, operation.step, run.ids)
+    _advance(run, track)
+
+
+def _note_created(run: _Run, track: _Track, identifier: str) -> None:
+    track.id = identifier
+    run.ids[label_of(track.change.key)] = identifier
+    if track.change.key.kind is Kind.GROUP:
+        run.created_groups.add(identifier)
+
+
+def _as_created(operation: Operation, identifier: str) -> LiveUser | LiveGroup:
+    """What a create made, as far as a further write in this run needs it."""
+    key, body = operation.step.change.key, pack(operation.data or {})
+    if key.kind is Kind.USER:
+        return LiveUser(id=identifier, user_name=key.name, external_id=None, active=None, version=None, body=body)
+    return LiveGroup(id=identifier, display_name=key.name, external_id=None, version=None, body=body, members=None)
+
+
+def _as_written(live: LiveUser | LiveGroup, step: Step, ids: Mapping[str, str]) -> LiveUser | LiveGroup:
+    """The representation after a write, for a further write in this run; the version guards it."""
+    body = pack(overlaid(unpack(live.body), with_ids(step.attributes, ids)))
+    if isinstance(live, LiveUser):
+        return replace(live, body=body)
+    removed, added = {ids[label] for label in step.removed}, {ids[label] for label in step.added}
+    members = {*(member for member in live.members or () if member not in removed), *added}
+    return replace(live, body=body, members=tuple(sorted(members)))
+
+
+def _advance(run: _Run, track: _Track) -> None:
+    """One step less; after the last one the change has its outcome."""
+    track.steps_left -= 1
+    if track.steps_left > 0:
+        return
+    if track.lost is not None:
+        run.finish(track, Outcome.FAILED, f"without {track.lost}, which could not be created")
+    else:
+        run.finish(track, Outcome.APPLIED, "rebased on a foreign change" if track.rebased else None)
+
+
+def _settle_all(run: _Run, replies: Sequence[Reply]) -> list[Step]:
+    """Find out by reading what became of each operation, and what is left of it."""
+    again = [reply.operation.step for reply in replies if reply.answer is Answer.BUSY]
+    doubtful = [reply for reply in replies if reply.answer is not Answer.BUSY]
+    if not doubtful:
+        return again
+    ids = {key: track.id for key, track in run.tracks.items() if track.id is not None}
+    changes = [reply.operation.step.change for reply in doubtful]
+    run.live = run.tools.rereader.refreshed(changes, ids, run.live)
+    users, groups = index_live(run.live.users.values()), index_live(run.live.groups.values())
+    for reply in doubtful:
+        change = reply.operation.step.change
+        track = run.tracks[change.key]
+        now = find_live(change, users) if change.key.kind is Kind.USER else find_live(change, groups)
+        step = _settle_reply(run, track, reply, now)
+        if step is not None:
+            again.append(step)
+    return again
+
+
+def _settle_reply(run: _Run, track: _Track, reply: Reply, now: LiveUser | LiveGroup | None) -> Step | None:
+    step = reply.operation.step
+    if _is_creation(step):
+        return _settle_creation(run, track, reply, now)
+    if reply.answer is Answer.STALE:
+        track.rebased = True
+        track.tag_is_useless = now is not None and now.version == reply.operation.version
+    return _settle(run, step, now)
+
+
+def _settle_creation(run: _Run, track: _Track, reply: Reply, now: LiveUser | LiveGroup | None) -> Step | None:
+    """This run's own lost create is applied; anybody else's is a conflict and never adopted (cxone.md section 10)."""
+    track.may_be_ours = track.may_be_ours or reply.answer is Answer.UNKNOWN
+    if now is None:
+        if reply.answer is Answer.EXISTS and not track.may_be_ours:
+            run.finish(track, Outcome.CONFLICT, f"{reply.cause}; it cannot be seen which resource stands in the way")
+            return None
+        return reply.operation.step
+    judgement = judge(_part(reply.operation.step), now, run.ids, run.tools.equivalences)
+    if isinstance(judgement, Done) and track.may_be_ours:
+        track.version = now.version
+        track.wrote = True
+        _note_created(run, track, now.id)
+        _advance(run, track)
+        return None
+    there = Disagreement(WHOLE_RESOURCE, None, str(now.key), "created")
+    found = judgement.disagreements if isinstance(judgement, Conflict) else ()
+    run.finish(track, Outcome.CONFLICT, "somebody else created it; it is not adopted", there, *found)
+    return None
+
+
+def _settle(run: _Run, step: Step, now: LiveUser | LiveGroup | None) -> Step | None:
+    """Judge one step on a fresh read: None where it is done or in conflict, else what is left of it."""
+    track = run.tracks[step.change.key]
+    track.live = now
+    track.version = now.version if now is not None else None
+    judgement = judge(_part(step), now, run.ids, run.tools.equivalences)
+    if isinstance(judgement, Rebase):
+        members = judgement.change.members
+        return replace(step, attributes=judgement.change.attributes, added=members.added, removed=members.removed)
+    if isinstance(judgement, Conflict):
+        cause = "somebody changed it since the plan was made"
+        run.finish(track, Outcome.CONFLICT, cause, *judgement.disagreements)
+    else:
+        _advance(run, track)
+    return None
+
+
+def _part(step: Step) -> Change:
+    """The step as a change of its own."""
+    attributes: tuple[AttributeChange, ...] = step.attributes
+    return replace(step.change, attributes=attributes, members=MembershipChange(step.added, step.removed))
+
+
+def _give_up(run: _Run, track: _Track) -> None:
+    """After the last round: what the last answer was decides."""
+    reply = track.last
+    answer = reply.answer if reply is not None else Answer.UNKNOWN
+    cause = reply.cause if reply is not None else None
+    if answer in {Answer.STALE, Answer.GONE, Answer.EXISTS}:
+        run.finish(track, Outcome.CONFLICT, f"it kept changing for {MAX_ROUNDS} rounds")
+    elif answer is Answer.BUSY:
+        run.finish(track, Outcome.FAILED, cause)
+    else:
+        run.finish(track, Outcome.UNKNOWN, cause)
+
+
+def _settle_fatal(run: _Run, fatal: Fatal) -> None:
+    for reply in fatal.replies:
+        track = run.tracks[reply.operation.step.change.key]
+        track.in_flight = False
+        outcome = Outcome.FAILED if reply.answer is Answer.REFUSED else Outcome.NOT_ATTEMPTED
+        run.finish(track, outcome, reply.cause)
+
+
+def _abandon(run: _Run, cause: str) -> None:
+    """Every change without an outcome gets one: in flight is unknown, the rest was not attempted."""
+    for track in run.tracks.values():
+        if track.in_flight or (track.last is not None and track.last.answer is Answer.UNKNOWN):
+            run.finish(track, Outcome.UNKNOWN, cause)
+        elif track.wrote:
+            run.finish(track, Outcome.FAILED, cause)
+        else:
+            run.finish(track, Outcome.NOT_ATTEMPTED, cause)

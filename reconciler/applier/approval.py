@@ -1,0 +1,145 @@
+"""An approved plan meets the tenant of today -> what may be executed, what is done or in conflict (SPEC 7.3). Pure.
+
+Nothing is taken from the file but what was approved: who, what, from which state to which. Ids, versions and guard
+verdicts are found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, judge, judge_configuration
+from reconciler.messages.operations import label_of
+from reconciler.model.change import Action, Change, MembershipChange
+from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
+from reconciler.model.plan import Plan
+from reconciler.model.resource import Kind, LiveGroup, LiveUser
+from reconciler.model.state import LiveState
+from reconciler.planner.binding import Bound, bind_labels
+from reconciler.planner.diff import Rules
+from reconciler.planner.matching import find_live, index_live
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """`changes` may be executed; `results` are the outcomes of those that may not or need not."""
+
+    changes: tuple[Change, ...]
+    results: tuple[ChangeResult, ...]
+
+
+def approve(plan: Plan, live: LiveState, rules: Rules) -> Approval:
+    """Judge every change of an approved plan against a fresh snapshot."""
+    users, groups = index_live(live.users.values()), index_live(live.groups.values())
+    bound = bind_labels(plan.changes, live)
+    executable: list[Change] = []
+    results: list[ChangeResult] = []
+    for change in plan.changes:
+        if change.key.kind is Kind.SERVICE_PROVIDER_CONFIG:
+            outcome = _judge_configuration(change, live, rules)
+        else:
+            unbound = replace(change, id=None)  # ids are never taken from a file (SPEC P2)
+            now = find_live(unbound, users) if change.key.kind is Kind.USER else find_live(unbound, groups)
+            outcome = _judge_resource(change, now, bound, rules)
+        if isinstance(outcome, Change):
+            executable.append(outcome)
+        else:
+            results.append(outcome)
+    return Approval(*_without_dependants(executable, results))
+
+
+def access_not_approved(approved: Plan, rebuilt: Plan) -> dict[str, list[str]]:
+    """Access that executing the changes would give although the approved plan does not: users by group."""
+    known = {(gain.user, gain.group) for gain in approved.access.gains}
+    extra: dict[str, list[str]] = {}
+    for gain in rebuilt.access.gains:
+        if (gain.user, gain.group) not in known:
+            for group in (gain.group, *gain.via):
+                extra.setdefault(group, []).append(gain.user)
+    return extra
+
+
+def hold(changes: Sequence[Change], extra: dict[str, list[str]]) -> tuple[list[Change], list[ChangeResult]]:
+    """The changes without those that add members to a group through which unapproved access would flow."""
+    kept, held = [], []
+    for change in changes:
+        users = extra.get(change.key.name, []) if change.members.added else []
+        if users:
+            cause = f"it would now also give access to {', '.join(sorted(set(users))[:3])}, which was not approved"
+            held.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause))
+        else:
+            kept.append(change)
+    return kept, held
+
+
+def _judge_resource(
+    change: Change, now: LiveUser | LiveGroup | None, bound: Bound, rules: Rules
+) -> Change | ChangeResult:
+    if change.action is Action.CREATE and now is not None:
+        there = Disagreement(WHOLE_RESOURCE, None, str(now.key), "created")
+        return _conflict(change, now, "somebody created it since the plan was approved", (there,))
+    missing = sorted(label for label, _ in change.references if label in bound.missing)
+    if missing:
+        return _conflict(change, now, f"{missing[0]} is not there any more", ())
+    judgement = judge(change, now, bound.ids, rules.tenant.equivalences)
+    if isinstance(judgement, Done):
+        return ChangeResult(change=change, outcome=Outcome.APPLIED, id=change.id, cause="it was so already")
+    if isinstance(judgement, Conflict):
+        return _conflict(change, now, "the tenant changed since the plan was approved", judgement.disagreements)
+    left = judgement.change
+    if now is None:
+        return left
+    return replace(left, precondition=rules.precondition(now.version))
+
+
+def _conflict(
+    change: Change, now: LiveUser | LiveGroup | None, cause: str, disagreements: tuple[Disagreement, ...]
+) -> ChangeResult:
+    return ChangeResult(
+        change=change,
+        outcome=Outcome.CONFLICT,
+        id=now.id if now is not None else change.id,
+        cause=cause,
+        disagreements=disagreements,
+    )
+
+
+def _judge_configuration(change: Change, live: LiveState, rules: Rules) -> Change | ChangeResult:
+    if live.configuration is None:
+        return _conflict(change, None, "the service has no ServiceProviderConfig to read", ())
+    left, disagreements = judge_configuration(change.attributes, live.configuration)
+    if disagreements:
+        return _conflict(change, None, "the tenant changed since the plan was approved", disagreements)
+    if not left:
+        return ChangeResult(change=change, outcome=Outcome.APPLIED, cause="it was so already")
+    return replace(change, attributes=left, precondition=rules.precondition(live.configuration.version))
+
+
+def _without_dependants(
+    executable: list[Change], results: list[ChangeResult]
+) -> tuple[tuple[Change, ...], tuple[ChangeResult, ...]]:
+    """What needs a create that is not executed is held; what such a change takes away is carried out all the same."""
+    gone = {label_of(r.change.key) for r in results if r.change.action is Action.CREATE}
+    kept: list[Change] = []
+    for change in executable:  # in plan order: what is needed comes first
+        lost = [label for label, anchor in change.references if anchor is None and label in gone]
+        if not lost:
+            kept.append(change)
+            continue
+        cause = f"it needs {lost[0]}, whose own change was not carried out"
+        results.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause))
+        if change.action is Action.CREATE:
+            gone.add(label_of(change.key))
+        elif change.members.removed:
+            kept.append(_only_removals(change))
+    return tuple(kept), tuple(results)
+
+
+def _only_removals(change: Change) -> Change:
+    return replace(
+        change,
+        attributes=(),
+        members=MembershipChange(removed=change.members.removed),
+        references=tuple((label, anchor) for label, anchor in change.references if label in change.members.removed),
+    )

@@ -1,0 +1,209 @@
+"""Send operations, in bulk or one by one, and say of each what came back (SPEC 7.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from reconciler.errors import PreconditionFailed, ScimError, ScimMalformed, ScimRejected, ScimUnreachable
+from reconciler.messages.bulk import BulkOperation, BulkResult, parse_bulk_response, to_bulk_request
+from reconciler.messages.chunking import Chunk, chunk, operation_bytes
+from reconciler.messages.operations import Operation, Sending
+from reconciler.model.resource import Attributes, Kind
+from reconciler.scim.client import Written
+
+
+class Answer(Enum):
+    """What the service's answer to one operation means."""
+
+    DONE = "done"
+    STALE = "stale"
+    EXISTS = "exists"
+    GONE = "gone"
+    REFUSED = "refused"
+    BUSY = "busy"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The answer to one operation. `id` and `version` are the resource's after it, as far as the service told."""
+
+    operation: Operation
+    answer: Answer
+    id: str | None = None
+    version: str | None = None
+    cause: str | None = None
+
+
+class Fatal(Exception):
+    """Nothing more can be sent: credentials refused, the service gone. Carries the replies to what was sent."""
+
+    def __init__(self, error: ScimError, replies: Sequence[Reply]) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.replies = tuple(replies)
+
+
+class Writer(Protocol):
+    """The requests that change something; `ScimClient` has them."""
+
+    def create(self, kind: Kind, body: Attributes) -> Written:
+        """POST a new resource."""
+
+    def put(self, kind: Kind, id: str, body: Attributes, version: str | None) -> Written:  # noqa: A002
+        """Replace a resource."""
+
+    def patch(self, kind: Kind, id: str, patch_message: Attributes, version: str | None) -> Written:  # noqa: A002
+        """Change a resource by a PatchOp message."""
+
+    def delete(self, kind: Kind, id: str, version: str | None) -> None:  # noqa: A002
+        """Delete a resource."""
+
+    def bulk(self, request: Attributes) -> Attributes:
+        """Send a BulkRequest; the BulkResponse as JSON."""
+
+
+def send_all(
+    operations: Sequence[Operation], writer: Writer, sending: Sending, before: Callable[[Sequence[Operation]], None]
+) -> Iterator[tuple[Reply, ...]]:
+    """Send operations in order; yields the replies of each request, one per operation.
+
+    `before` is told what is about to be sent, so that nothing is in flight that nobody knows of.
+
+    Raises:
+        Fatal: after a 401, or when the service cannot be reached; its replies are those of the request that failed.
+
+    """
+    if not sending.bulk:
+        for operation in operations:
+            before((operation,))
+            yield (_send_single(operation, writer),)
+        return
+    limits = {"max_operations": sending.max_operations, "max_bytes": sending.max_payload_bytes}
+    for piece in chunk(operations, operation_bytes, **limits):
+        yield from _send_chunk(piece, writer, sending, before)
+
+
+def _send_chunk(
+    piece: Chunk[Operation], writer: Writer, sending: Sending, before: Callable[[Sequence[Operation]], None]
+) -> Iterator[tuple[Reply, ...]]:
+    """One bulk request; halves itself where the service finds it too large or malformed, to find the one that is."""
+    todo = [piece.items]
+    while todo:
+        operations = todo.pop()
+        if len(operations) == 1 and piece.payload_bytes > sending.max_payload_bytes:
+            yield (_too_large(operations[0], sending),)
+            continue
+        before(operations)
+        try:
+            yield _send_bulk(operations, writer, sending)
+        except ScimRejected as error:
+            if error.status in {400, 413, 422} and len(operations) > 1:
+                middle = len(operations) // 2
+                todo += [operations[middle:], operations[:middle]]
+                continue
+            yield _rejected(operations, error)
+
+
+def _too_large(operation: Operation, sending: Sending) -> Reply:
+    cause = f"too large for one request: the service takes at most {sending.max_payload_bytes} bytes"
+    return Reply(operation=operation, answer=Answer.REFUSED, cause=cause)
+
+
+def _send_bulk(operations: Sequence[Operation], writer: Writer, sending: Sending) -> tuple[Reply, ...]:
+    bulk_operations = [
+        BulkOperation(
+            bulk_id=f"op-{number}",
+            method=operation.method,
+            path=operation.path,
+            version=operation.version,
+            data=operation.data,
+        )
+        for number, operation in enumerate(operations, start=1)
+    ]
+    try:
+        document = writer.bulk(to_bulk_request(bulk_operations, sending.dialect))
+        results = parse_bulk_response(document, bulk_operations)
+    except (ScimUnreachable, ScimMalformed) as error:
+        return _unanswered(operations, error)
+    return tuple(_from_result(o, r) for o, r in zip(operations, results, strict=True))
+
+
+def _from_result(operation: Operation, result: BulkResult) -> Reply:
+    answer = _answer(operation, result.status, result.scim_type)
+    cause = None if answer is Answer.DONE else _said(result.status, result.detail)
+    return Reply(operation=operation, answer=answer, id=result.id, version=result.version, cause=cause)
+
+
+def _said(status: int | None, detail: str | None) -> str:
+    if status is None:
+        return detail or "the service did not say what became of it"
+    return f"the service answered {status}: {detail or 'no detail given'}"
+
+
+def _rejected(operations: Sequence[Operation], error: ScimRejected) -> tuple[Reply, ...]:
+    """The whole request was refused: every operation in it, for the same reason."""
+    if error.status == 401:
+        raise Fatal(error, [Reply(operation=o, answer=Answer.REFUSED, cause=error.message) for o in operations])
+    answer = _refusal(error.status)
+    return tuple(Reply(operation=o, answer=answer, cause=error.message) for o in operations)
+
+
+def _refusal(status: int) -> Answer:
+    if status == 429:
+        return Answer.BUSY
+    return Answer.UNKNOWN if status >= 500 and status != 501 else Answer.REFUSED
+
+
+def _unanswered(operations: Sequence[Operation], error: ScimUnreachable | ScimMalformed) -> tuple[Reply, ...]:
+    """What may have arrived is resolved by reading; what certainly did not ends the run, for the service is away."""
+    if isinstance(error, ScimUnreachable) and not error.maybe_sent:
+        raise Fatal(error, [Reply(operation=o, answer=Answer.BUSY, cause=error.message) for o in operations])
+    return tuple(Reply(operation=o, answer=Answer.UNKNOWN, cause=error.message) for o in operations)
+
+
+def _send_single(operation: Operation, writer: Writer) -> Reply:
+    try:
+        written = _call(operation, writer)
+    except (ScimUnreachable, ScimMalformed) as error:
+        return _unanswered([operation], error)[0]
+    except PreconditionFailed as error:
+        return Reply(operation=operation, answer=Answer.STALE, cause=error.message)
+    except ScimRejected as error:
+        if error.status == 401:
+            return _rejected([operation], error)[0]
+        answer = _answer(operation, error.status, error.scim_type)
+        return Reply(operation=operation, answer=answer, cause=error.message)
+    if written is None:
+        return Reply(operation=operation, answer=Answer.DONE)
+    return Reply(operation=operation, answer=Answer.DONE, id=written.id, version=written.version)
+
+
+def _call(operation: Operation, writer: Writer) -> Written | None:
+    kind, target = operation.step.change.key.kind, operation.target or ""
+    body = operation.data or {}
+    send: dict[str, Callable[[], Written | None]] = {
+        "POST": lambda: writer.create(kind, body),
+        "PUT": lambda: writer.put(kind, target, body, operation.version),
+        "PATCH": lambda: writer.patch(kind, target, body, operation.version),
+        "DELETE": lambda: writer.delete(kind, target, operation.version),
+    }
+    return send[operation.method]()
+
+
+def _answer(operation: Operation, status: int | None, scim_type: str | None) -> Answer:
+    """The retry classes of cxone.md section 5, per operation."""
+    if status is None:
+        return Answer.UNKNOWN
+    if 200 <= status < 300 or (status == 404 and operation.method == "DELETE"):
+        return Answer.DONE
+    if status in {409, 412}:
+        is_create = operation.method == "POST"
+        taken = scim_type == "uniqueness" and status == 409
+        return Answer.EXISTS if is_create else Answer.REFUSED if taken else Answer.STALE
+    if status == 404:
+        return Answer.GONE
+    return _refusal(status)

@@ -1,0 +1,73 @@
+"""What a reviewer should know about a tenant beside the changes: existing violations, missing protection. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.messages.operations import access_values
+from reconciler.model.change import Change, Reason
+from reconciler.model.plan import Finding
+from reconciler.model.resource import LiveUser, unpack
+from reconciler.model.state import Exclusive, LiveState
+from reconciler.model.tenant import Tenant
+from reconciler.planner.membership import live_parents
+from reconciler.semantics.canonical import fold
+from reconciler.semantics.graph import deepest_chains, find_cycles, reachable
+from reconciler.semantics.policy import violations
+
+
+def standing_findings(
+    tenant: Tenant, live: LiveState, exclusives: Sequence[Exclusive], changes: Sequence[Change]
+) -> list[Finding]:
+    """Findings that do not depend on how the changes came about."""
+    findings = []
+    if not tenant.guards.protected:
+        message = (
+            "no user, group or role is protected: list your break-glass accounts under `guards: {protected: [...]}`"
+        )
+        findings.append(Finding(code="no-protected", message=message))
+    findings += [
+        Finding(code="adopted", message="matched by userName alone; its externalId will be set", key=str(change.key))
+        for change in changes
+        if change.reason is Reason.ADOPTED
+    ]
+    return [*findings, *_nesting(tenant, live), *_exclusive(live, exclusives)]
+
+
+def _nesting(tenant: Tenant, live: LiveState) -> list[Finding]:
+    """Cycles and chains that live already has; only what a plan adds or worsens is refused."""
+    children = {
+        group.id: [member for member in group.members or () if member in live.groups] for group in live.groups.values()
+    }
+    nested = {parent: below for parent, below in children.items() if below}
+    chains = [("a cycle", cycle) for cycle in find_cycles(nested)]
+    limit = tenant.limits.nested_group_depth
+    chains += [(f"{len(chain)} groups deep, {limit} are allowed", chain) for chain in deepest_chains(nested, limit)]
+    return [
+        Finding(code="nesting", message=f"live already has {what}: {' > '.join(_names(chain, live))}")
+        for what, chain in chains
+    ]
+
+
+def _names(chain: Sequence[str], live: LiveState) -> list[str]:
+    return [live.groups[group].display_name for group in chain]
+
+
+def _exclusive(live: LiveState, exclusives: Sequence[Exclusive]) -> list[Finding]:
+    """Users who already hold more of an exclusive set than one."""
+    if not exclusives:
+        return []
+    parents = live_parents(live.groups)
+    findings = []
+    for user in sorted(live.users.values(), key=lambda user: user.user_name):
+        above = set(parents.get(user.id, ())) | reachable(parents, [user.id])
+        groups = {fold(live.groups[group].display_name) for group in above if group in live.groups}
+        findings += [
+            Finding(code="exclusive", message=f"already holds {' and '.join(held)} ({policy.name})", key=str(user.key))
+            for policy, held in violations(exclusives, roles=_roles(user), groups=groups)
+        ]
+    return findings
+
+
+def _roles(user: LiveUser) -> frozenset[str]:
+    return access_values(unpack(user.body).get("roles")) if b'"roles"' in user.body else frozenset()

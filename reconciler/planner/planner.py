@@ -1,0 +1,371 @@
+"""build_plan(PlanInputs) -> Plan: three states in, one plan out. No input, no output, no clock.
+
+There is no base yet (the ledger brings it), so every plan is two-way: no user or group is removed, `active: false`
+deactivates, and the only reasons are `declared` and `adopted`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.errors import DesiredStateError
+from reconciler.messages.operations import label_of, sending_for, to_steps
+from reconciler.model.change import Action, Change, MembershipChange
+from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.model.plan import (
+    Capabilities,
+    DesiredRevision,
+    Finding,
+    Inventory,
+    Plan,
+    Summary,
+)
+from reconciler.model.resource import (
+    ConfigurationMode,
+    DesiredGroup,
+    DesiredUser,
+    Kind,
+    LiveGroup,
+    LiveUser,
+    ResourceKey,
+)
+from reconciler.model.state import BaseState, DesiredState, LiveState
+from reconciler.model.tenant import People, Tenant
+from reconciler.planner.access import build_access_graph, diff_access
+from reconciler.planner.binding import bind_labels
+from reconciler.planner.diff import (
+    Rules,
+    diff_group,
+    diff_service_configuration,
+    diff_user,
+    membership_only,
+)
+from reconciler.planner.estimate import EstimateInputs, estimate_requests
+from reconciler.planner.findings import standing_findings
+from reconciler.planner.guards import GuardInputs, check_guards, holdings_of
+from reconciler.planner.matching import Match, index_live, match_all
+from reconciler.planner.membership import Delta, Unresolved, diff_memberships
+from reconciler.planner.references import Directory, Target, build_directory
+from reconciler.semantics.digest import change_digest, plan_digest
+from reconciler.semantics.nearest import nearest
+
+_UNKNOWN = {Kind.USER: "V505", Kind.GROUP: "V506", None: "V507"}
+_AMBIGUOUS = "V508"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInputs:
+    """Everything a plan depends on. `base` is None until the ledger comes: two-way.
+
+    `allowed` maps a guard to the number that `--allow` admits, None for any. `created_at` is an RFC 3339 UTC timestamp.
+    """
+
+    tenant: Tenant
+    desired: DesiredState
+    live: LiveState
+    capabilities: Capabilities
+    revision: DesiredRevision = field(default_factory=DesiredRevision)
+    base: BaseState | None = None
+    allowed: Mapping[str, int | None] = field(default_factory=dict)
+    tool: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """Changes without digests and order, and what was learned while finding them."""
+
+    changes: Sequence[Change]
+    findings: Sequence[Finding] = ()
+    managed: Mapping[Kind, int]
+    unchanged: int = 0
+    unmanaged: int = 0
+    empty: frozenset[Kind] = frozenset()
+
+
+def build_plan(inputs: PlanInputs) -> Plan:
+    """The plan that makes live equal to desired for all that is managed.
+
+    Raises:
+        AmbiguousMatch: it is not clear which live resource a document means.
+        DesiredStateError: a reference means nobody, neither in git nor live.
+
+    """
+    users = match_all(inputs.desired.users, index_live(inputs.live.users.values()))
+    groups = match_all(inputs.desired.groups, index_live(inputs.live.groups.values()))
+    external = inputs.tenant.people is People.EXTERNAL
+    pending = [match for match in users if external and match.live is None]
+    users = tuple(match for match in users if not external or match.live is not None)
+    directory = build_directory(users, groups, inputs.live.users, inputs.live.groups)
+    deltas, unresolved = diff_memberships(
+        users,
+        groups,
+        directory,
+        unmanaged=inputs.tenant.ownership.unmanaged,
+        complete=inputs.live.certificate(Kind.USER).complete and inputs.live.certificate(Kind.GROUP).complete,
+    )
+    managers, strangers = _resolve_managers(users, directory)
+    findings = _check_references((*unresolved, *strangers), directory, external=external)
+    findings += [Finding(code="pending", message="not in the tenant yet", key=str(m.desired.key)) for m in pending]
+    rules = Rules(inputs.tenant, inputs.capabilities)
+    changes: list[Change] = []
+    cosmetic: list[tuple[ResourceKey, str]] = []
+    for user in users:
+        drafted = diff_user(user, managers.get(user.desired.key), directory, rules)
+        changes += [drafted.change] if drafted.change is not None else []
+        cosmetic += [(user.desired.key, path) for path in drafted.cosmetic]
+    changes += _group_changes(groups, deltas, directory, rules, cosmetic)
+    configuration, asserted = _configuration_changes(inputs, rules)
+    matched = {Kind.USER: _matched(users), Kind.GROUP: _matched(groups)}
+    touched = {change.id for change in changes}
+    draft = _Draft(
+        changes=[*changes, *configuration],
+        findings=[*findings, *asserted, *_cosmetic_findings(cosmetic), *_membership_findings(deltas, directory)],
+        managed={kind: len(ids) for kind, ids in matched.items()},
+        unchanged=sum(len(ids - touched) for ids in matched.values()),
+        unmanaged=sum(
+            len(set(live) - matched[kind] - touched)
+            for kind, live in ((Kind.USER, inputs.live.users), (Kind.GROUP, inputs.live.groups))
+        ),
+        empty=frozenset(kind for kind, found in ((Kind.USER, users), (Kind.GROUP, groups)) if not found),
+    )
+    return _assemble(inputs, draft)
+
+
+def rebuild_plan(inputs: PlanInputs, approved: Plan, changes: Sequence[Change]) -> Plan:
+    """A plan of exactly these changes of an approved plan: order, access, guards and estimate are made anew.
+
+    `inputs.desired` need only hold the policies.
+    """
+    draft = _Draft(
+        changes=changes,
+        managed={Kind.USER: approved.inventory.managed_users, Kind.GROUP: approved.inventory.managed_groups},
+        unchanged=approved.summary.unchanged,
+        unmanaged=approved.summary.unmanaged,
+    )
+    return _assemble(inputs, draft)
+
+
+def _matched(matches: Iterable[Match[DesiredUser, LiveUser]] | Iterable[Match[DesiredGroup, LiveGroup]]) -> set[str]:
+    return {match.live.id for match in matches if match.live is not None}
+
+
+def _resolve_managers(
+    users: Sequence[Match[DesiredUser, LiveUser]], directory: Directory
+) -> tuple[dict[ResourceKey, Target], list[Unresolved]]:
+    managers: dict[ResourceKey, Target] = {}
+    unresolved = []
+    for user in users:
+        reference = user.desired.manager
+        if reference is None:
+            continue
+        targets = tuple(target for target in directory.resolve(reference) if not directory.is_group(target))
+        if len(targets) == 1:
+            managers[user.desired.key] = targets[0]
+        else:
+            unresolved.append(Unresolved(reference, user.desired.source, user.desired.key, targets))
+    return managers, unresolved
+
+
+def _check_references(unresolved: Sequence[Unresolved], directory: Directory, *, external: bool) -> list[Finding]:
+    """Findings for names that may still come (`people: external`).
+
+    Raises:
+        DesiredStateError: for every other reference that does not mean exactly one resource.
+
+    """
+    pending = [u for u in unresolved if external and not u.candidates and u.reference.kind is not Kind.GROUP]
+    diagnostics = [_reference_diagnostic(u, directory) for u in unresolved if u not in pending]
+    if diagnostics:
+        raise DesiredStateError(sorted(diagnostics, key=lambda d: d.sort_key))
+    return [
+        Finding(code="pending", message=f"{u.reference} is not in the tenant yet", key=str(u.needed_by))
+        for u in pending
+    ]
+
+
+def _reference_diagnostic(unresolved: Unresolved, directory: Directory) -> Diagnostic:
+    reference, needed_by = unresolved.reference, unresolved.needed_by
+    if unresolved.candidates:
+        listed = ", ".join(sorted(str(target) for target in unresolved.candidates))
+        code, message = _AMBIGUOUS, f"{needed_by}: {reference} could mean any of {listed}"
+        remedy = "name it by externalId"
+    else:
+        code, message = (
+            _UNKNOWN[reference.kind],
+            f"{needed_by}: {reference} is neither declared in git nor in the tenant",
+        )
+        kind = reference.kind or Kind.USER
+        close = nearest(reference.name or "", directory.names(kind))
+        remedy = f"did you mean {close}?" if close else "declare it, or remove the reference"
+    return Diagnostic(
+        code=code,
+        severity=Severity.ERROR,
+        message=message,
+        file=unresolved.source.file,
+        line=unresolved.source.line,
+        column=1,
+        help=remedy,
+    )
+
+
+def _group_changes(
+    groups: Sequence[Match[DesiredGroup, LiveGroup]],
+    deltas: Sequence[Delta],
+    directory: Directory,
+    rules: Rules,
+    cosmetic: list[tuple[ResourceKey, str]],
+) -> list[Change]:
+    changes: dict[Target, Change] = {}
+    for group in groups:
+        drafted = diff_group(group, rules)
+        cosmetic += [(group.desired.key, path) for path in drafted.cosmetic]
+        if drafted.change is not None:
+            changes[drafted.change.id or drafted.change.key] = drafted.change
+    for delta in deltas:
+        if not delta.added and not delta.removed:
+            continue
+        change = changes.get(delta.group)
+        if change is None and isinstance(delta.group, str):
+            change = membership_only(delta.key, directory.groups[delta.group], delta.source, rules)
+        if change is not None:
+            changes[delta.group] = _with_members(change, delta, directory)
+    return list(changes.values())
+
+
+def _with_members(change: Change, delta: Delta, directory: Directory) -> Change:
+    labels = {directory.label(target): directory.anchor(target) for target in (*delta.added, *delta.removed)}
+    members = MembershipChange(
+        added=tuple(directory.label(target) for target in delta.added),
+        removed=tuple(directory.label(target) for target in delta.removed),
+    )
+    return replace(change, members=members, references=tuple(sorted({**dict(change.references), **labels}.items())))
+
+
+def _configuration_changes(inputs: PlanInputs, rules: Rules) -> tuple[list[Change], list[Finding]]:
+    desired, live = inputs.desired.configuration, inputs.live.configuration
+    if desired is None:
+        return [], []
+    key = Kind.SERVICE_PROVIDER_CONFIG.value
+    if live is None:
+        return [], [Finding(code="configuration", message="the service has no ServiceProviderConfig to read", key=key)]
+    change = diff_service_configuration(desired, live, rules)
+    if change is None:
+        return [], []
+    if desired.mode is ConfigurationMode.APPLY:
+        return [change], []
+    return [], [
+        Finding(
+            code="configuration",
+            message=f"{item.path} is {item.before!r}, git asserts {item.after!r}",
+            key=key,
+        )
+        for item in change.attributes
+    ]
+
+
+def _cosmetic_findings(cosmetic: Sequence[tuple[ResourceKey, str]]) -> list[Finding]:
+    return [
+        Finding(code="cosmetic", message=f"{path} differs in case only; it is left as it is", key=str(key))
+        for key, path in sorted(cosmetic)
+    ]
+
+
+def _membership_findings(deltas: Sequence[Delta], directory: Directory) -> list[Finding]:
+    findings = []
+    for delta in deltas:
+        if delta.kept:
+            names = ", ".join(directory.label(target) for target in delta.kept)
+            findings.append(
+                Finding(code="pending", message=f"stay while names are pending: {names}", key=str(delta.key))
+            )
+        if delta.unreadable:
+            message = "the service does not show who is in it: nobody is removed"
+            findings.append(Finding(code="members-unreadable", message=message, key=str(delta.key)))
+    return findings
+
+
+def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
+    """Order, access, guards, estimate and digests for a set of changes."""
+    tenant, live = inputs.tenant, inputs.live
+    sending = sending_for(tenant, inputs.capabilities)
+    digested = [replace(c, digest=change_digest(c, tenant=tenant.name, target=tenant.target)) for c in draft.changes]
+    changes = tuple(dict.fromkeys(step.change for step in to_steps(digested, sending)))
+    targets = bind_labels(changes, live).targets
+    directory = _known_by_new_names(build_directory((), (), live.users, live.groups), changes)
+    graph = build_access_graph(changes, targets, live)
+    access = diff_access(changes, graph, live, directory)
+    guards = check_guards(
+        GuardInputs(
+            tenant=tenant,
+            changes=changes,
+            live=live,
+            directory=directory,
+            targets=targets,
+            graph=graph,
+            access=access,
+            managed=draft.managed,
+            empty=draft.empty,
+            exclusives=inputs.desired.exclusives,
+            holdings=holdings_of(changes, live),
+        ),
+        inputs.allowed,
+    )
+    certificates = [live.certificate(kind) for kind in (Kind.USER, Kind.GROUP)]
+    return Plan(
+        tool=inputs.tool,
+        tenant=tenant.name,
+        target=tenant.target,
+        created_at=inputs.created_at,
+        desired=inputs.revision,
+        inventory=Inventory(
+            users=len(live.users),
+            groups=len(live.groups),
+            managed_users=draft.managed[Kind.USER],
+            managed_groups=draft.managed[Kind.GROUP],
+            requests=live.requests,
+            complete=all(certificate.complete for certificate in certificates),
+            reason="; ".join(c.reason for c in certificates if c.reason) or None,
+        ),
+        capabilities=inputs.capabilities,
+        summary=_summary(changes, draft),
+        changes=changes,
+        access=access,
+        findings=(*draft.findings, *standing_findings(tenant, live, inputs.desired.exclusives, changes)),
+        guards=guards,
+        estimate=estimate_requests(
+            EstimateInputs(
+                changes=changes,
+                targets=targets,
+                live=live,
+                sending=sending,
+                capabilities=inputs.capabilities,
+                limits=tenant.limits,
+            )
+        ),
+        digest=plan_digest((change.digest for change in changes), access.gains),
+    )
+
+
+def _known_by_new_names(directory: Directory, changes: Iterable[Change]) -> Directory:
+    """The directory with changed resources labelled as the plan names them."""
+    renamed = {change.id: label_of(change.key) for change in changes if change.id is not None}
+    return replace(directory, labels={**directory.labels, **renamed}) if renamed else directory
+
+
+def _summary(changes: Sequence[Change], draft: _Draft) -> Summary:
+    def count(action: Action) -> int:
+        return sum(1 for change in changes if change.action is action)
+
+    return Summary(
+        create=count(Action.CREATE),
+        update=count(Action.UPDATE),
+        deactivate=count(Action.DEACTIVATE),
+        reactivate=count(Action.REACTIVATE),
+        delete=count(Action.DELETE),
+        unchanged=draft.unchanged,
+        unmanaged=draft.unmanaged,
+        memberships_added=sum(len(change.members.added) for change in changes),
+        memberships_removed=sum(len(change.members.removed) for change in changes),
+    )
