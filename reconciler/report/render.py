@@ -167,9 +167,8 @@ def _code(value: object) -> Markup:
     """A value as a code span that it cannot leave (CommonMark section 6.1); numbers as they are."""
     if isinstance(value, int):
         return Markup(f"{value:,}")  # noqa: S704 - digits
-    # Outside code, a blank cell is better than a code span that is none.
     text = printable(str(value))
-    if not text.strip():
+    if not text.strip():  # no code span can be empty, or be seen when blank
         return Markup(f'`"{text}"`')  # noqa: S704 - spaces
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if text[0] in "` " or text[-1] in "` " else ""
@@ -179,7 +178,8 @@ def _code(value: object) -> Markup:
 def _prose(value: object) -> Markup:
     """A sentence with everything in it that is not plainly a word or a number as a code span."""
     words = [word if _WORD.fullmatch(word) else _code(word) for word in printable(str(value)).split()]
-    return Markup(" ".join(words))  # noqa: S704 - words have no markup in them, code is escaped
+    # A list item with nothing in it would turn the line above into a heading (CommonMark section 4.3).
+    return Markup(" ".join(words or [_code("")]))  # noqa: S704 - words have no markup in them, code is escaped
 
 
 # GitHub workflow commands, with the escaping of @actions/core: of messages, and of properties.
