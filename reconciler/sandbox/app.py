@@ -1,0 +1,156 @@
+"""The WSGI application: authenticate, route, answer, log. Every failure becomes a SCIM error here and nowhere else.
+
+What stands between a request and its handler is one method each, in this order: `_authenticate`, `_dispatch`. A rate
+limit or scripted faults belong between them.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
+
+from reconciler.sandbox.authentication import check_bearer
+from reconciler.sandbox.definitions import GROUP, USER, ResourceKind
+from reconciler.sandbox.endpoints import bulk, control, discovery, provider, resources
+from reconciler.sandbox.errors import ScimError, not_found, not_implemented
+from reconciler.sandbox.exchange import SCIM_PATH, Exchange, error_reply
+from reconciler.sandbox.service import Service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+Handler = Callable[..., Response]
+
+_CXONE_PATH = "/api/scim/v2"
+_CONTROL_PATH = "/_sandbox"
+_logger = logging.getLogger(__name__)
+
+
+class Application:
+    """One tenant as a WSGI application."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._routes = _build_routes(service)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        exchange = Exchange(self._service, Request(environ))
+        response = self._answer(exchange)
+        self._log(exchange, response)
+        return response(environ, start_response)
+
+    def _answer(self, exchange: Exchange) -> Response:
+        try:
+            self._authenticate(exchange)
+            return self._dispatch(exchange)
+        except ScimError as error:
+            return error_reply(error)
+        except HTTPException as error:
+            return error_reply(_translated(error))
+        except Exception:
+            # The outermost frame: a defect must reach the client as a SCIM error, and us with its traceback.
+            _logger.exception("Cannot answer %s %s", exchange.request.method, exchange.request.path)
+            return error_reply(ScimError(HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed; its log tells why"))
+
+    def _authenticate(self, exchange: Exchange) -> None:
+        config = self._service.config
+        header = exchange.request.headers.get("Authorization")
+        if not _is_control(exchange):
+            check_bearer(header, config.token)
+        elif config.admin is not None:
+            check_bearer(header, config.admin)
+
+    def _dispatch(self, exchange: Exchange) -> Response:
+        handler, arguments = self._routes.bind_to_environ(exchange.request.environ).match()
+        response: Response = handler(exchange, **arguments)
+        return response
+
+    def _log(self, exchange: Exchange, response: Response) -> None:
+        if _is_control(exchange):
+            return
+        request = exchange.request
+        self._service.log.add(
+            method=request.method,
+            path=request.path,
+            query=request.query_string.decode("latin-1"),
+            status=response.status_code,
+            bytes_in=request.content_length or 0,
+            operations=exchange.operations,
+        )
+
+
+def _is_control(exchange: Exchange) -> bool:
+    return exchange.request.path.startswith(f"{_CONTROL_PATH}/")
+
+
+def _translated(error: HTTPException) -> ScimError:
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return ScimError(HTTPStatus.METHOD_NOT_ALLOWED, f"Allowed here: {allowed}", headers={"Allow": allowed})
+    if error.code == HTTPStatus.NOT_FOUND:
+        return not_found("There is no such endpoint")
+    return ScimError(error.code or HTTPStatus.BAD_REQUEST, error.description or "The request cannot be read")
+
+
+def _refuse_me(_exchange: Exchange) -> Response:
+    """RFC 7644 section 3.11 lets a service without `/Me` say so."""
+    raise not_implemented("/Me")
+
+
+def _build_routes(service: Service) -> Map:
+    rules = [*_discovery_rules(), *_resource_rules(USER), *_resource_rules(GROUP), *_service_rules()]
+    if service.config.is_cxone:
+        rules += _rules(f"{_CXONE_PATH}/ServiceProviderConfig", GET=provider.read, PUT=provider.replace)
+    if service.config.admin is not None:
+        rules += _rules(f"{_CONTROL_PATH}/requests", GET=control.read_requests)
+        rules += _rules(f"{_CONTROL_PATH}/reset", POST=control.reset)
+    return Map(rules, strict_slashes=False, merge_slashes=False)
+
+
+def _service_rules() -> list[Rule]:
+    return [
+        *_rules(f"{SCIM_PATH}/", GET=resources.list_resources),
+        *_rules(f"{SCIM_PATH}/.search", POST=resources.search),
+        *_rules(f"{SCIM_PATH}/Bulk", POST=bulk.run),
+        *_rules(f"{SCIM_PATH}/Me", **dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _refuse_me)),
+    ]
+
+
+def _discovery_rules() -> list[Rule]:
+    return [
+        *_rules(f"{SCIM_PATH}/ServiceProviderConfig", GET=discovery.provider_config),
+        *_rules(f"{SCIM_PATH}/ResourceTypes", GET=discovery.list_resource_types),
+        *_rules(f"{SCIM_PATH}/ResourceTypes/<name>", GET=discovery.read_resource_type),
+        *_rules(f"{SCIM_PATH}/Schemas", GET=discovery.list_schemas),
+        *_rules(f"{SCIM_PATH}/Schemas/<urn>", GET=discovery.read_schema),
+    ]
+
+
+def _resource_rules(kind: ResourceKind) -> list[Rule]:
+    def of_kind(handler: Handler) -> Handler:
+        return functools.partial(handler, kind=kind)
+
+    path = f"{SCIM_PATH}{kind.endpoint}"
+    return [
+        *_rules(path, GET=of_kind(resources.list_resources), POST=of_kind(resources.create)),
+        *_rules(f"{path}/.search", POST=of_kind(resources.search)),
+        *_rules(
+            f"{path}/<key>",
+            GET=of_kind(resources.read),
+            PUT=of_kind(resources.replace),
+            PATCH=of_kind(resources.patch),
+            DELETE=of_kind(resources.delete),
+        ),
+    ]
+
+
+def _rules(path: str, **handlers: Any) -> list[Rule]:
+    return [Rule(path, methods=[method], endpoint=handler) for method, handler in handlers.items()]

@@ -1,0 +1,44 @@
+"""What can be set on an embedded tenant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Profile = Literal["cxone", "rfc7644"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """Settings of one embedded tenant; they hold from its start to its end.
+
+    `token` is the static bearer token, None switches authentication off. `admin` is the token of `/_sandbox`; without
+    it those paths do not exist. `data` is the path of the SQLite file, None keeps everything in memory. The limits are
+    starting values: a tenant of profile `cxone` accepts a ServiceProviderConfig that changes them.
+
+    What profile `cxone` does beyond RFC 7644: group names are unique without regard to case, a group PUT without
+    `members` is answered 422, an empty group is shown with `members: []`, users are also addressed by userName, bulk
+    requests may leave out `schemas` and correlate by `id`, PATCH also comes in the envelope with lower-case
+    `operations`, and the writable ServiceProviderConfig is served under `/api/scim/v2`.
+    """
+
+    port: int = 0
+    host: str = "127.0.0.1"
+    data: str | None = None
+    token: str | None = None
+    profile: Profile = "cxone"
+    max_operations: int = 1000
+    max_payload: int = 10_485_760
+    max_results: int = 100
+    admin: str | None = None
+    supports_bulk: bool = True
+    supports_patch: bool = True
+    supports_etag: bool = True
+    supports_filter: bool = True
+    supports_sort: bool = True
+    threads: int = 8
+
+    @property
+    def is_cxone(self) -> bool:
+        """Whether the tenant behaves like CXone where that differs from the RFC."""
+        return self.profile == "cxone"

@@ -1,0 +1,115 @@
+"""Create, replace, patch and delete resources: RFC 7644 section 3, the same for single requests and bulk."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from reconciler.sandbox.config import SandboxConfig
+from reconciler.sandbox.definitions import GROUP, KINDS, USER, ResourceKind
+from reconciler.sandbox.errors import ScimError, not_found, not_implemented, uniqueness
+from reconciler.sandbox.membership import MemberEdit
+from reconciler.sandbox.patch import Target, apply_patch, read_patch
+from reconciler.sandbox.preconditions import NONE, Preconditions, entity_tag
+from reconciler.sandbox.schema import fold
+from reconciler.sandbox.store import Record, Store
+from reconciler.sandbox.validation import Draft, check_required, read_resource, same_content
+
+
+class Directory:
+    """The resources of a tenant. Every method is one transaction, or a savepoint inside the caller's."""
+
+    def __init__(self, store: Store, config: SandboxConfig) -> None:
+        self._store = store
+        self._config = config
+
+    def read(self, kind: ResourceKind, key: str) -> Record:
+        """The resource with that id; a CXone tenant also knows users by userName."""
+        record = self._store.find(kind, key)
+        if record is None and kind is USER and self._config.is_cxone:
+            record = self._store.find_user(key)
+        if record is None:
+            raise not_found(f"{kind.name} {key[:200]!r} does not exist")
+        return record
+
+    def create(self, kind: ResourceKind, payload: Mapping[str, Any]) -> Record:
+        """POST (RFC 7644 section 3.3)."""
+        with self._store.transaction():
+            draft = read_resource(kind, payload)
+            self._check_unique(kind, draft.attributes, None)
+            members = MemberEdit(self._store, None)
+            members.add(draft.members or [])
+            record = self._store.insert(kind, draft.attributes)
+            added, _ = members.difference()
+            self._store.change_members(record.seq, added, ())
+            return record
+
+    def replace(
+        self, kind: ResourceKind, key: str, payload: Mapping[str, Any], preconditions: Preconditions = NONE
+    ) -> Record:
+        """PUT (RFC 7644 section 3.5.1): what the body leaves out is cleared."""
+        with self._store.transaction():
+            record = self._guarded(kind, key, preconditions)
+            draft = read_resource(kind, payload)
+            members = self._replaced_members(record, draft)
+            return self._save(record, draft.attributes, members)
+
+    def patch(
+        self, kind: ResourceKind, key: str, message: Mapping[str, Any], preconditions: Preconditions = NONE
+    ) -> Record:
+        """PATCH (RFC 7644 section 3.5.2)."""
+        if not self._config.supports_patch:
+            raise not_implemented("PATCH")
+        with self._store.transaction():
+            record = self._guarded(kind, key, preconditions)
+            operations = read_patch(message, lenient=self._config.is_cxone)
+            members = MemberEdit(self._store, record.seq) if kind is GROUP else None
+            target = Target(kind, record.id, copy.deepcopy(record.attributes()), members)
+            apply_patch(target, operations)
+            check_required(kind, target.attributes)
+            return self._save(record, target.attributes, members)
+
+    def delete(self, kind: ResourceKind, key: str, preconditions: Preconditions = NONE) -> Record:
+        """DELETE (RFC 7644 section 3.6); the answer is what was deleted."""
+        with self._store.transaction():
+            record = self._guarded(kind, key, preconditions)
+            self._store.delete(record)
+            return record
+
+    def _guarded(self, kind: ResourceKind, key: str, preconditions: Preconditions) -> Record:
+        record = self.read(kind, key)
+        if self._config.supports_etag:
+            preconditions.check_write(entity_tag(record.version))
+        return record
+
+    def _replaced_members(self, record: Record, draft: Draft) -> MemberEdit | None:
+        if record.kind != GROUP.name:
+            return None
+        if draft.members is None and self._config.is_cxone:
+            raise ScimError(HTTPStatus.UNPROCESSABLE_ENTITY, "members is missing", "invalidValue")
+        members = MemberEdit(self._store, record.seq)
+        members.clear()
+        members.add(draft.members or [])
+        return members
+
+    def _save(self, record: Record, attributes: dict[str, Any], members: MemberEdit | None) -> Record:
+        """Store what changed; when nothing did, version and lastModified stay as they are."""
+        added, removed = members.difference() if members else (set[int](), set[int]())
+        if not added and not removed and same_content(record.attributes(), attributes):
+            return record
+        self._check_unique(KINDS[record.kind], attributes, record.seq)
+        self._store.change_members(record.seq, added, removed)
+        return self._store.update(record, attributes)
+
+    def _check_unique(self, kind: ResourceKind, attributes: Mapping[str, Any], but: int | None) -> None:
+        """409 for a taken userName or externalId, under CXone also for a taken group name."""
+        columns = [("externalId", "external_id", attributes.get("externalId"))]
+        if kind is USER:
+            columns.append(("userName", "user_name", fold(attributes["userName"])))
+        elif self._config.is_cxone:
+            columns.append(("displayName", "display_name", fold(attributes["displayName"])))
+        for name, column, value in columns:
+            if value is not None and self._store.find_clash(kind, column, value, but):
+                raise uniqueness(f"Another {kind.name} has the {name} {attributes[name][:200]!r}")

@@ -1,0 +1,44 @@
+"""The parts of one running tenant, put together once and handed to every request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.sandbox.config import SandboxConfig
+from reconciler.sandbox.directory import Directory
+from reconciler.sandbox.listing import Lister
+from reconciler.sandbox.provider import Provider
+from reconciler.sandbox.request_log import RequestLog
+from reconciler.sandbox.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything a handler may need."""
+
+    config: SandboxConfig
+    store: Store
+    directory: Directory
+    lister: Lister
+    provider: Provider
+    log: RequestLog
+
+    def reset(self) -> None:
+        """Empty the tenant and the request log."""
+        with self.store.lock:
+            self.store.clear()
+            self.provider.reload()
+        self.log.clear()
+
+
+def open_service(config: SandboxConfig) -> Service:
+    """Open the database of `config` and build the service on it."""
+    store = Store(config.data)
+    return Service(
+        config=config,
+        store=store,
+        directory=Directory(store, config),
+        lister=Lister(store, config),
+        provider=Provider(store, config),
+        log=RequestLog(),
+    )
