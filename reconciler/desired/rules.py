@@ -190,7 +190,9 @@ class _Resolved:
             seen: dict[object, int] = {}
             for position, reference in enumerate(group.members):
                 target = self._target(reference)
-                if target is None:
+                if self._is_ambiguous(reference):
+                    self._report_ambiguous(reference, self._member_place(ordinal, position, reference))
+                elif target is None:
                     self._unknown(reference, self._member_place(ordinal, position, reference))
                 elif target[0] is Kind.GROUP:
                     self.nested.setdefault(ordinal, []).append(target[1])
@@ -237,6 +239,20 @@ class _Resolved:
         if users is not None:
             return Kind.USER, users
         return None if groups is None else (Kind.GROUP, groups)
+
+    def _is_ambiguous(self, reference: Reference) -> bool:
+        index = self._index
+        return (
+            reference.kind is None
+            and reference.external_id in index.user_ids
+            and reference.external_id in index.group_ids
+        )
+
+    def _report_ambiguous(self, reference: Reference, place: _Place) -> None:
+        user = self._draft.users[self._index.user_ids[str(reference.external_id)]]
+        group = self._draft.groups[self._index.group_ids[str(reference.external_id)]]
+        message = f"{reference} is {user.key} at {_at(user)} and {group.key} at {_at(group)}"
+        self._find(Code.AMBIGUOUS_ID, message, place, "name the member by `user` or by `group`")
 
     def _unknown(self, reference: Reference, place: _Place) -> None:
         """A reference that nothing in git answers to, unless a document that is invalid for other reasons does."""
