@@ -6,19 +6,19 @@ verdicts are found again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, judge, judge_configuration
+from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, Rebase, judge, judge_configuration
 from reconciler.messages.operations import label_of
-from reconciler.model.change import Action, Change, MembershipChange
+from reconciler.model.change import Action, AttributeChange, Change, MembershipChange
 from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Kind, LiveGroup, LiveUser
 from reconciler.model.state import LiveState
 from reconciler.planner.binding import Bound, bind_labels
 from reconciler.planner.diff import Rules
-from reconciler.planner.matching import find_live, index_live
+from reconciler.planner.matching import Index, find_live, index_live
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,32 @@ def approve(plan: Plan, live: LiveState, rules: Rules) -> Approval:
         else:
             results.append(outcome)
     return Approval(*_without_dependants(executable, results))
+
+
+def remaining(plan: Plan, live: LiveState, rules: Rules) -> tuple[Change, ...]:
+    """What of a plan is not as approved on a snapshot: the proof where there is no desired state to plan again from."""
+    users, groups = index_live(live.users.values()), index_live(live.groups.values())
+    ids = bind_labels(plan.changes, live).ids | {label_of(r.key): r.id for r in _created(plan, users, groups)}
+    left: list[Change] = []
+    for change in plan.changes:
+        if change.key.kind is Kind.SERVICE_PROVIDER_CONFIG:
+            continue  # its own GET has proven it
+        now = find_live(change, users) if change.key.kind is Kind.USER else find_live(change, groups)
+        match judge(change, now, ids, rules.tenant.equivalences):
+            case Rebase(change=rest):
+                left.append(rest)
+            case Conflict(disagreements=found):
+                differing = tuple(AttributeChange(d.path, d.now, d.would_be) for d in found)
+                left.append(replace(change, attributes=differing, members=MembershipChange()))
+    return tuple(left)
+
+
+def _created(plan: Plan, users: Index[LiveUser], groups: Index[LiveGroup]) -> Iterator[LiveUser | LiveGroup]:
+    for change in plan.changes:
+        if change.action is Action.CREATE:
+            now = find_live(change, users) if change.key.kind is Kind.USER else find_live(change, groups)
+            if now is not None:
+                yield now
 
 
 def access_not_approved(approved: Plan, rebuilt: Plan) -> dict[str, list[str]]:

@@ -71,8 +71,8 @@ def verification_requests(kind: Kind, changes: Sequence[Change], live: LiveState
 
 
 def list_requests(total: int, page: int) -> int:
-    """Requests that reading a whole list takes."""
-    return max(1, math.ceil(total / page))
+    """Requests that reading a whole list takes; behind a list of exactly one page the reader looks once more."""
+    return max(1, math.ceil(total / page)) + (1 if total == page else 0)
 
 
 def _compares(step: Step) -> bool:

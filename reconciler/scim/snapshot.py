@@ -74,6 +74,21 @@ def read_live_state(
     )
 
 
+def reread_list(
+    client: Service, tenant: Tenant, capabilities: Capabilities, kind: Kind, live: LiveState
+) -> LiveState | None:
+    """The snapshot with one list read again, or None where it cannot be read completely or does not show members."""
+    reader = _Reader(client, tenant, capabilities, None)
+    membership = _Membership()
+    if kind is Kind.USER:
+        users = reader.read(kind, membership.note_user)
+        return replace(live, users=users.rows) if users.certificate().complete else None
+    groups = reader.read(kind, membership.group_decoder(live.users))
+    if not groups.certificate().complete or (membership.silent and not membership.seen):
+        return None
+    return replace(live, groups=groups.rows | _emptied(groups.rows, membership.silent))
+
+
 @dataclass(slots=True)
 class _Listing(Generic[_Resource]):
     """The rows of one list so far, and what is known about their completeness."""

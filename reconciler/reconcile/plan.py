@@ -1,0 +1,92 @@
+"""Plan one tenant: load, connect read-only, read everything, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.desired.parser import Loaded, load_desired_state
+from reconciler.errors import DesiredStateError
+from reconciler.ledger.revision import read_revision
+from reconciler.model.plan import Capabilities, Plan, Verdict
+from reconciler.model.state import DesiredState, LiveState
+from reconciler.model.tenant import Tenant
+from reconciler.planner.planner import PlanInputs, build_plan
+from reconciler.reconcile.connection import Connection, connect
+from reconciler.reconcile.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan with what it was made from."""
+
+    plan: Plan
+    inputs: PlanInputs
+
+
+def load_valid(root: Path, tenant: str, surroundings: Surroundings) -> tuple[Tenant, DesiredState, Loaded]:
+    """The desired state of one tenant.
+
+    Raises:
+        DesiredStateError: anything in it is wrong; all of it is in the error.
+
+    """
+    listener = surroundings.listener
+    listener.phase_started("loading the desired state")
+    loaded = load_desired_state(root, tenant)
+    listener.phase_finished(f"{loaded.documents} documents in {loaded.files} files")
+    if loaded.tenant is None or loaded.desired is None or loaded.errors:
+        raise DesiredStateError(loaded.diagnostics)
+    return loaded.tenant, loaded.desired, loaded
+
+
+def plan_tenant(
+    root: Path, tenant_name: str, surroundings: Surroundings, *, allowed: Mapping[str, int | None] | None = None
+) -> tuple[Plan, Tenant]:
+    """What would be done to one tenant. Nothing is written: the transport lets only reads through (SPEC P1)."""
+    tenant, desired, _ = load_valid(root, tenant_name, surroundings)
+    with connect(tenant, surroundings, read_only=True) as connection:
+        planned = plan_connected(root, desired, connection, allowed or {})
+    return planned.plan, tenant
+
+
+def plan_connected(
+    root: Path, desired: DesiredState, connection: Connection, allowed: Mapping[str, int | None]
+) -> Planned:
+    """The plan for a tenant that is reached already."""
+    tenant, surroundings = connection.tenant, connection.surroundings
+    live = counted(connection.read_live_state(configuration=desired.configuration is not None), connection)
+    surroundings.listener.phase_started("planning")
+    inputs = PlanInputs(
+        tenant=tenant,
+        desired=desired,
+        live=live,
+        capabilities=with_notes(connection, live),
+        revision=read_revision(root / tenant.name),
+        allowed=allowed,
+        tool=surroundings.tool,
+        created_at=surroundings.timestamp(),
+    )
+    plan = build_plan(inputs)
+    surroundings.listener.phase_finished(f"{len(plan.changes)} changes")
+    tell_guards(plan, surroundings)
+    return Planned(plan, inputs)
+
+
+def counted(live: LiveState, connection: Connection) -> LiveState:
+    """The snapshot, with discovery counted among its requests."""
+    return replace(live, requests=connection.client.requests)
+
+
+def with_notes(connection: Connection, live: LiveState) -> Capabilities:
+    """The capabilities, with what reading the lists taught."""
+    capabilities = connection.capabilities
+    return replace(capabilities, notes=(*capabilities.notes, *live.notes))
+
+
+def tell_guards(plan: Plan, surroundings: Surroundings) -> None:
+    """Let the listener hear of every guard that did not simply pass."""
+    for verdict in plan.guards:
+        if verdict.verdict is not Verdict.PASS:
+            surroundings.listener.guard_judged(verdict)
