@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -194,7 +195,8 @@ class DocumentReader:
         valid = self._check(checker("tenant"), value, where)
         problems = list(tenant_problems(value, self._folder))
         for code, message, help_, path in problems:
-            self._find(code, message, where, (path,), help_=help_, sensitive=code is Code.BAD_URL)
+            sensitive = code is Code.BAD_URL and not _URL_WITHOUT_SECRETS.fullmatch(str(_value_at(value, path)))
+            self._find(code, message, where, (path,), help_=help_, sensitive=sensitive)
         if valid and not problems:
             draft.tenant = to_tenant(value, Source(where.file, where.line))
 
@@ -280,6 +282,16 @@ def _paths(entry: int, steps: Path) -> tuple[Path, ...]:
     if entry == _WHOLE:
         return (steps,)
     return (("items", entry, *steps), ("defaults", *steps)) if steps else (("items", entry),)
+
+
+_URL_WITHOUT_SECRETS = re.compile(r"[^@?#]*")
+"""What cannot hold credentials: they stand before an @, or in a query or fragment."""
+
+
+def _value_at(value: Any, path: Path) -> Any:
+    for step in path:
+        value = value[step]
+    return value
 
 
 def _claim(value: Mapping[str, Any], key: str, names: set[str], ids: set[str]) -> None:

@@ -242,7 +242,7 @@ class _Builder:
             self._result.complete = False
         except yaml.YAMLError as error:
             self._result.complete = False
-            self._result.faults.append(_syntax_fault(error))
+            self._result.faults.append(_syntax_fault(error, self._text))
         except ValueError as error:  # PyYAML's own scanner lets chr() complain
             self._result.complete = False
             self._result.faults.append(Fault(Code.SYNTAX, f"not valid YAML: {error}", 0, 0))
@@ -275,7 +275,10 @@ class _Builder:
                     usable = value in known_keys or event.style or self._check_key(event)
                     if value in container:
                         self._fault(
-                            Code.DUPLICATE_KEY, f"the key {shown(value)} is written twice in this mapping", event
+                            Code.DUPLICATE_KEY,
+                            f"the key {shown(value)} is written twice in this mapping",
+                            event,
+                            "remove one of them",
                         )
                         usable = False
                     key = value if usable else _DROPPED
@@ -469,9 +472,10 @@ def _remedy(text: str) -> str:
     return f"{quoted}; write a number in plain decimal digits"
 
 
+_TAB = ("a tab is used where only blanks may be", "indent with blanks")
 _ADVICE = (
-    ("\\t", "a tab is used where only blanks may be", "indent with blanks"),
-    ("tab character", "a tab is used where only blanks may be", "indent with blanks"),
+    ("'\\t'", *_TAB),
+    ("tab character", *_TAB),
     ("mapping values are not allowed", "a second `: ` on a line, or a key indented differently from its neighbours",
      "quote a value that contains `: `; give the keys of one mapping the same indentation"),
     ("did not find expected key", "a key is expected here", "check the indentation, and the quotes above"),
@@ -484,11 +488,13 @@ _ADVICE = (
     ("expected ',' or '}'", "`,` or `}` is expected here", "close the mapping with `}`"),
     ("unknown escape character", "an escape that YAML does not know", r"write \\ for a backslash, or single quotes"),
     ("cannot start any token", "a plain value cannot start with this character", "quote the value"),
+    ("expected node content", "a value is expected here", "check the brackets, commas and quotes before it"),
+    ("expected the node content", "a value is expected here", "check the brackets, commas and quotes before it"),
     ("undefined tag handle", "a YAML tag of an unknown kind", "remove the tag"),
 )  # fmt: skip
 
 
-def _syntax_fault(error: yaml.YAMLError) -> Fault:
+def _syntax_fault(error: yaml.YAMLError, text: str) -> Fault:
     """The place and the remedy for what libyaml or PyYAML complained about."""
     problem = " ".join(str(getattr(error, "problem", None) or getattr(error, "reason", None) or error).split())
     context = str(getattr(error, "context", None) or "")
@@ -496,9 +502,16 @@ def _syntax_fault(error: yaml.YAMLError) -> Fault:
     message, help_ = next(
         ((words, remedy) for part, words, remedy in _ADVICE if part in problem), (f"not valid YAML: {problem}", None)
     )
+    if "cannot start any token" in problem and mark is not None and _character_at(text, mark) == "\t":
+        message, help_ = _TAB
     if "quoted scalar" in context and ("end of" in problem or "document" in problem):
         message, help_ = "a quoted text is not closed", "add the closing quote"
         mark = getattr(error, "context_mark", None) or mark
     if mark is None:
         return Fault(Code.SYNTAX, message, 0, 0, help=help_)
     return Fault(Code.SYNTAX, message, mark.line + 1, mark.column + 1, help=help_)
+
+
+def _character_at(text: str, mark: Any) -> str:
+    lines = LINE_BREAK.split(text)
+    return lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""

@@ -7,7 +7,7 @@ into a document; the files that have findings are read once more, and only those
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,18 +31,13 @@ Path = tuple[str | int, ...]
 MASK = "***"
 
 _LONGEST_EXCERPT = 400
-_SENSITIVE_KEY = (
-    r"[\w.-]*(?:secret|token|passw(?:or)?d|passphrase|credential|api[_-]?key|private[_-]?key)(?!\w*url)[\w.-]*"
-)
-_SENSITIVE = re.compile(
-    rf"(?P<key>[\"']?{_SENSITIVE_KEY}[\"']?\s*:(?:\s+|$))(?P<value>\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^,}}\]#]*)",
-    re.IGNORECASE,
-)
-_HARMLESS = re.compile(r"[\"']?(?:\$\{env:[A-Za-z0-9_]*\}|null|~|)[\"']?\s*|[\[{].*")
+_KEY = re.compile(r"[\"']?(?P<name>[\w.-]+)[\"']?\s*:(?:\s+|$)")
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|'[^']*'?")
+_IN_FLOW = re.compile(r"[^,{}\[\]]*")
+_SENSITIVE_NAME = re.compile(r"secr|tok|passw|passp|pwd|cred|api.?key|private|bearer", re.IGNORECASE)
+_HARMLESS_NAME = re.compile(r".*url|auth|type|client_?id|user_?name|scopes", re.IGNORECASE)
+_HARMLESS_VALUE = re.compile(r"[\"']?(?:\$\{env:[A-Za-z0-9_]*\}|null|~|)[\"']?\s*")
 _USERINFO = re.compile(r"(?<=://)[^/\s\"'@]*@")
-_OPEN_SENSITIVE = re.compile(
-    rf"^(?P<indent>[\s-]*)[\"']?{_SENSITIVE_KEY}[\"']?\s*:\s*(?:[|>].*|[\"'].*|&.*)?$", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,34 +109,59 @@ def place(findings: Iterable[Finding], read: Callable[[str], str | None]) -> lis
     return sorted(diagnostics, key=lambda diagnostic: diagnostic.sort_key)
 
 
-def masked(lines: list[str], number: int) -> str:
-    """Line `number` (from 0) as it may be shown: what follows a key that speaks of secrets is replaced."""
+def masked(lines: Sequence[str], number: int) -> str:
+    """Line `number` (from 0) as it may be shown: values of keys that speak of secrets are replaced by `MASK`.
+
+    Inside `auth` every value is, save of the keys that are known to hold none, for a slip in a key hides no secret.
+    """
     line = lines[number]
-    if _inside_sensitive(lines, number):
+    above = list(_keys_above(lines, number))
+    if any(_is_sensitive(name, in_auth="auth" in above[at + 1 :]) for at, name in enumerate(above)):
         return MASK
-    line = _SENSITIVE.sub(lambda found: found["key"] + _mask_value(found["value"]), line)
+    in_auth = "auth" in above or bool(re.search(r"\bauth[\"']?\s*:", line))
+    position = 0
+    while key := _KEY.search(line, position):
+        position = key.end()
+        value = _value_after(line, key)
+        if _is_sensitive(key["name"], in_auth=in_auth) and not _HARMLESS_VALUE.fullmatch(value):
+            line = line[:position] + MASK + line[position + len(value.rstrip()) :]
+            position += len(MASK)
     return _USERINFO.sub(MASK + "@", line)
 
 
-def _mask_value(value: str) -> str:
-    if _HARMLESS.fullmatch(value):
-        return value
-    return MASK + value[len(value.rstrip()) :]
+def _is_sensitive(name: str, *, in_auth: bool) -> bool:
+    if _HARMLESS_NAME.fullmatch(name):
+        return False
+    return in_auth or bool(_SENSITIVE_NAME.search(name))
 
 
-def _inside_sensitive(lines: list[str], number: int) -> bool:
-    """Whether a line continues the value of a sensitive key that starts above it."""
-    line = lines[number]
-    indent = len(line) - len(line.lstrip(" "))
-    for above in range(number - 1, max(number - 50, -1), -1):
-        candidate = lines[above]
-        if not candidate.strip():
-            continue
-        width = len(candidate) - len(candidate.lstrip(" -"))
-        if width < indent or indent == 0:
-            found = _OPEN_SENSITIVE.match(candidate)
-            return bool(found) and (indent > 0 or candidate.count('"') % 2 == 1 or candidate.count("'") % 2 == 1)
-    return False
+def _value_after(line: str, key: re.Match[str]) -> str:
+    """The text of the value after a key: a quoted one, what a flow mapping leaves it, or the rest of the line."""
+    quoted = _QUOTED.match(line, key.end())
+    if quoted:
+        return quoted[0]
+    is_in_flow = "{" in line[: key.start()] or "[" in line[: key.start()]
+    found = _IN_FLOW.match(line, key.end()) if is_in_flow else None
+    return found[0] if found else line[key.end() :]
+
+
+def _keys_above(lines: Sequence[str], number: int) -> Iterator[str]:
+    """The keys under which a line stands, from the nearest up, as far as indentation tells."""
+    indent = _indent(lines[number])
+    for above in range(number - 1, -1, -1):
+        if indent == 0:
+            return
+        line = lines[above]
+        width = _indent(line)
+        if line.strip() and width < indent:
+            indent = width
+            key = _KEY.search(line)
+            if key:
+                yield key["name"]
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def _placed(findings: list[Finding], text: str) -> list[Diagnostic]:

@@ -98,13 +98,16 @@ def _repeated(
         earlier = first.setdefault(key, ordinal)
         if earlier != ordinal:
             other = resources[earlier]
+            is_name = attribute != "externalId"
+            value = resources[ordinal].key.name if is_name else key
+            first_place = _at(other) if is_name else f"{_at(other)}, for {other.key}"
             yield Finding(
                 code=code,
-                message=f"{attribute} of {resources[ordinal].key} is taken by {other.key} at {_at(other)}",
+                message=f"{attribute} `{value}` is declared twice; first at {first_place}",
                 file=resources[ordinal].source.file,
                 document=places.documents[ordinal],
                 paths=places.paths(ordinal, attribute),
-                help="two documents for one resource: merge them; names are compared without case",
+                help="merge the two" + ("; names are compared without case" if is_name else ", or mend one of the ids"),
             )
 
 

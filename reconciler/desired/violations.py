@@ -67,12 +67,18 @@ class Explained:
 
 
 def explain(violations: Iterable[Violation]) -> Iterator[Explained]:
-    """Every violation in words, at least one for each."""
+    """Violations in words. Of a key that is unknown it is not said as well that it does not belong."""
+    explained = [_explained(violation) for violation in _leaves(violations)]
+    unknown = {item.path for item in explained if item.code is Code.UNKNOWN_KEY}
+    yield from (item for item in explained if item.code is not Code.DOES_NOT_BELONG or item.path not in unknown)
+
+
+def _leaves(violations: Iterable[Violation]) -> Iterator[Violation]:
     for violation in violations:
         if violation.branches:
-            yield from explain(violation.branches)
+            yield from _leaves(violation.branches)
         else:
-            yield _explained(violation)
+            yield violation
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -98,7 +104,9 @@ def _explained(violation: Violation) -> Explained:
 def _what(violation: Violation) -> str:
     """The value in question as a sentence begins with it: the key it stands under."""
     names = [step for step in violation.path if isinstance(step, str)]
-    return f"`{names[-1]}`" if names else "the document"
+    if not names:
+        return "the document"
+    return f"an entry of `{names[-1]}`" if isinstance(violation.path[-1], int) else f"`{names[-1]}`"
 
 
 def _refused(violation: Violation) -> Explained:
