@@ -86,11 +86,12 @@ def _read_operation(item: Any, *, lenient: bool) -> Operation:
         key=None,
         bulk_id=_text(item, "bulkId"),
         correlation=_text(item, "id"),
-        version=_text(item, "version"),
+        version=None,
         data=item.get("data"),
     )
     try:
         _check_operation(operation, item.get("path"), lenient=lenient)
+        operation.version = _read_version(item.get("version"))
     except ScimError as problem:
         operation.problem = problem
     return operation
@@ -118,6 +119,13 @@ def _read_path(path: Any) -> tuple[ResourceKind, str | None]:
     if kind is None or "/" in key:
         raise not_found(f"There is no endpoint {path[:200]!r}")
     return kind, key or None
+
+
+def _read_version(raw: Any) -> str | None:
+    """A version that is no text must not turn into an unguarded write."""
+    if raw is not None and not isinstance(raw, str):
+        raise invalid_syntax("version must be a string")
+    return raw
 
 
 def _text(item: Mapping[str, Any], name: str) -> str | None:

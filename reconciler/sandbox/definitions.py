@@ -263,8 +263,8 @@ GROUP_SCHEMA = Schema(
                 ),
                 Attribute(
                     name="display",
-                    description="A human-readable name of the member.",
-                    mutability=Mutability.READ_ONLY,
+                    description="A human-readable name of the member; filled in when the client gives none.",
+                    mutability=Mutability.IMMUTABLE,
                 ),
             ),
         ),

@@ -96,7 +96,7 @@ class Directory:
 
     def _save(self, record: Record, attributes: dict[str, Any], members: MemberEdit | None) -> Record:
         """Store what changed; when nothing did, version and lastModified stay as they are."""
-        added, removed = members.difference() if members else (set[int](), set[int]())
+        added, removed = members.difference() if members else ({}, set[int]())
         if not added and not removed and same_content(record.attributes(), attributes):
             return record
         self._check_unique(KINDS[record.kind], attributes, record.seq)

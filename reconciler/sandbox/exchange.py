@@ -90,6 +90,13 @@ class Exchange:
         return self.reply(text, status, headers)
 
 
+def empty_reply(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer without a body."""
+    response = Response(status=status, headers=headers)
+    del response.headers["Content-Type"]
+    return response
+
+
 def error_reply(error: ScimError) -> Response:
     """The answer to a request that failed; always SCIM JSON (RFC 7644 section 3.12)."""
     return Response(encode_json(error.to_json()), error.status, error.headers, content_type=SCIM_JSON)

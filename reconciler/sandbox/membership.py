@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from reconciler.sandbox.definitions import KINDS_BY_ENDPOINT
+from reconciler.sandbox.definitions import KINDS
 from reconciler.sandbox.errors import invalid_value
-from reconciler.sandbox.store import MemberRow, Store
+from reconciler.sandbox.store import MemberRow, Record, Store
 from reconciler.sandbox.validation import Member
 
 
@@ -20,23 +19,23 @@ class MemberEdit:
         self._store = store
         self._group_seq = group_seq
         self._cleared = False
-        self._added: set[int] = set()
+        self._added: dict[int, str | None] = {}
         self._removed: set[int] = set()
 
     def add(self, members: Iterable[Member]) -> None:
-        """Add members; whoever is one already stays one."""
-        for row in self._resolve(list(members)):
+        """Add members; whoever is one already stays one, unchanged, since nothing inside an element can change."""
+        for row, display in self._resolve(list(members)):
             if self._is_stored(row.seq):
                 self._removed.discard(row.seq)
             else:
-                self._added.add(row.seq)
+                self._added.setdefault(row.seq, display)
 
     def remove(self, identifiers: Iterable[str]) -> int:
         """Remove members by id and say how many there were; who is no member is no error."""
         rows = self._store.find_members(identifiers).values()
         present = [row.seq for row in rows if self._contains(row.seq)]
         for seq in present:
-            self._added.discard(seq)
+            self._added.pop(seq, None)
             if self._is_stored(seq):
                 self._removed.add(seq)
         return len(present)
@@ -51,20 +50,21 @@ class MemberEdit:
         """The ids of the members whose elements satisfy a filter."""
         return [element["value"] for element in self._elements() if predicate(element)]
 
-    def difference(self) -> tuple[set[int], set[int]]:
-        """What has to be added to and removed from what is stored."""
+    def difference(self) -> tuple[dict[int, str | None], set[int]]:
+        """What has to be added to (with the name to show) and removed from what is stored."""
         if not self._cleared:
             return self._added, self._removed
-        stored = set() if self._group_seq is None else self._store.member_seqs(self._group_seq)
-        return self._added - stored, stored - self._added
+        stored = {} if self._group_seq is None else self._store.members(self._group_seq)
+        added = {seq: display for seq, display in self._added.items() if seq not in stored}
+        return added, stored.keys() - self._added.keys()
 
-    def _resolve(self, members: list[Member]) -> list[MemberRow]:
+    def _resolve(self, members: list[Member]) -> list[tuple[MemberRow, str | None]]:
         found = self._store.find_members(member.id for member in members)
         missing = sorted({member.id for member in members} - found.keys())
         if missing:
             named = ", ".join(repr(identifier[:100]) for identifier in missing[:10])
             raise invalid_value(f"members: no user or group has the id {named}")
-        return [self._checked(member, found[member.id]) for member in members]
+        return [(self._checked(member, found[member.id]), member.display) for member in members]
 
     def _checked(self, member: Member, row: MemberRow) -> MemberRow:
         if member.type is not None and member.type.lower() != row.kind.lower():
@@ -81,18 +81,16 @@ class MemberEdit:
         return self._group_seq is not None and not self._cleared and self._store.is_member(self._group_seq, seq)
 
     def _elements(self) -> list[dict[str, Any]]:
-        stored = set() if self._cleared or self._group_seq is None else self._store.member_seqs(self._group_seq)
-        records = self._store.records(sorted((stored | self._added) - self._removed))
-        endpoints = {kind.name: endpoint for endpoint, kind in KINDS_BY_ENDPOINT.items()}
-        elements = []
-        for record in records:
-            content = json.loads(record.body)
-            elements.append(
-                {
-                    "value": record.id,
-                    "$ref": f"{endpoints[record.kind]}/{record.id}",
-                    "type": record.kind,
-                    "display": content.get("displayName") or content.get("userName"),
-                }
-            )
-        return elements
+        stored = {} if self._cleared or self._group_seq is None else self._store.members(self._group_seq)
+        displays = {seq: display for seq, display in (stored | self._added).items() if seq not in self._removed}
+        return [_element(record, displays[record.seq]) for record in self._store.records(sorted(displays))]
+
+
+def _element(record: Record, display: str | None) -> dict[str, Any]:
+    content = record.attributes()
+    return {
+        "value": record.id,
+        "$ref": f"{KINDS[record.kind].endpoint}/{record.id}",
+        "type": record.kind,
+        "display": display or content.get("displayName") or content.get("userName"),
+    }

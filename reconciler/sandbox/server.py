@@ -15,8 +15,9 @@ from reconciler.sandbox.app import Application
 from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.exchange import SCIM_PATH
 from reconciler.sandbox.service import open_service
+from reconciler.sandbox.store import DataFileError
 
-__all__ = ["SandboxConfig", "SandboxServer", "serve_forever"]
+__all__ = ["DataFileError", "SandboxConfig", "SandboxServer", "serve_forever"]
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BODY_CEILING_FACTOR = 4

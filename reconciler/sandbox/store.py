@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -24,6 +24,9 @@ from reconciler.sandbox.wire import encode_json
 BASE_MARK = "\x01"
 """Stands for the base URL in stored references. JSON text holds no raw control character, so no value can forge it."""
 
+_MARKS = {"application_id": 0x5C1B0C5, "user_version": 1}
+"""What says that a database file is ours, and which layout it has."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS resources (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -33,6 +36,7 @@ CREATE TABLE IF NOT EXISTS resources (
     display_name TEXT,
     external_id TEXT,
     reference TEXT NOT NULL,
+    display TEXT NOT NULL,
     body TEXT NOT NULL,
     version INTEGER NOT NULL,
     created TEXT NOT NULL,
@@ -45,6 +49,7 @@ CREATE INDEX IF NOT EXISTS resources_by_external_id ON resources (external_id) W
 CREATE TABLE IF NOT EXISTS members (
     group_seq INTEGER NOT NULL,
     member_seq INTEGER NOT NULL,
+    display TEXT,
     PRIMARY KEY (group_seq, member_seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS members_by_member ON members (member_seq, group_seq);
@@ -58,13 +63,17 @@ WITH RECURSIVE above (user_seq, group_seq, direct) AS (
     UNION
     SELECT above.user_seq, members.group_seq, 0 FROM above JOIN members ON members.member_seq = above.group_seq
 )
-SELECT above.user_seq, resources.reference, max(above.direct)
+SELECT above.user_seq, resources.reference || ',"display":' || resources.display, max(above.direct)
 FROM above JOIN resources ON resources.seq = above.group_seq
 GROUP BY above.user_seq, above.group_seq
 """
 _MEMBERS_OF = """
 SELECT members.group_seq,
-       group_concat('{' || resources.reference || ',"type":"' || resources.kind || '"}', ',')
+       group_concat(
+           '{' || resources.reference || ',"display":' || coalesce(members.display, resources.display)
+           || ',"type":"' || resources.kind || '"}',
+           ','
+       )
 FROM members JOIN resources ON resources.seq = members.member_seq
 WHERE members.group_seq IN (SELECT value FROM json_each(?))
 GROUP BY members.group_seq
@@ -107,16 +116,21 @@ class MemberRow(NamedTuple):
     kind: str
 
 
+class DataFileError(Exception):
+    """The file cannot hold the tenant: it is in use, out of reach, or something else's."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be used: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class Store:
     """The data of one tenant. Callers hold `lock` (or are inside `transaction`) around calls that belong together."""
 
     def __init__(self, path: str | None) -> None:
         self.lock = threading.RLock()
-        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute("PRAGMA cache_size = -65536")
-        self._connection.executescript(_TABLES)
+        self._connection = _connect(path)
         self._depth = 0
         self._changes = int(self.read_state("changes") or 0)
         self._rosters: dict[tuple[str, ...], list[int]] = {}
@@ -158,13 +172,14 @@ class Store:
         version = self._next_version()
         self._rosters.clear()
         cursor = self._connection.execute(
-            "INSERT INTO resources (id, kind, user_name, display_name, external_id, reference, body, version, created,"
-            " modified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO resources (id, kind, user_name, display_name, external_id, reference, display, body, version,"
+            " created, modified) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 identifier,
                 kind.name,
                 *_keys(attributes),
-                _reference(kind, identifier, attributes),
+                f'"value":"{identifier}","$ref":"{BASE_MARK}{kind.endpoint}/{identifier}"',
+                _display(attributes),
                 body,
                 version,
                 now,
@@ -180,11 +195,11 @@ class Store:
             body=encode_body(kind, record.id, attributes), version=self._next_version(), modified=_now()
         )
         self._connection.execute(
-            "UPDATE resources SET user_name = ?, display_name = ?, external_id = ?, reference = ?, body = ?,"
+            "UPDATE resources SET user_name = ?, display_name = ?, external_id = ?, display = ?, body = ?,"
             " version = ?, modified = ? WHERE seq = ?",
             (
                 *_keys(attributes),
-                _reference(kind, record.id, attributes),
+                _display(attributes),
                 changed.body,
                 changed.version,
                 changed.modified,
@@ -281,12 +296,10 @@ class Store:
         )
         return {row[0]: MemberRow._make(row) for row in rows}
 
-    def member_seqs(self, group_seq: int) -> set[int]:
-        """The members of a group."""
-        return {
-            seq
-            for (seq,) in self._connection.execute("SELECT member_seq FROM members WHERE group_seq = ?", (group_seq,))
-        }
+    def members(self, group_seq: int) -> dict[int, str | None]:
+        """The members of a group, with the name to show where a client gave one."""
+        rows = self._connection.execute("SELECT member_seq, display FROM members WHERE group_seq = ?", (group_seq,))
+        return {seq: None if display is None else json.loads(display) for seq, display in rows}
 
     def is_member(self, group_seq: int, member_seq: int) -> bool:
         """Whether a group has a member."""
@@ -295,13 +308,17 @@ class Store:
         ).fetchone()
         return row is not None
 
-    def change_members(self, group_seq: int, added: Iterable[int], removed: Iterable[int]) -> None:
-        """Add and remove members; the caller gives the group its new version."""
+    def change_members(self, group_seq: int, added: Mapping[int, str | None], removed: Iterable[int]) -> None:
+        """Add members, with the name to show where the client gave one, and remove members.
+
+        The caller gives the group its new version.
+        """
         self._connection.executemany(
             "DELETE FROM members WHERE group_seq = ? AND member_seq = ?", [(group_seq, seq) for seq in removed]
         )
         self._connection.executemany(
-            "INSERT OR IGNORE INTO members (group_seq, member_seq) VALUES (?, ?)", [(group_seq, seq) for seq in added]
+            "INSERT OR IGNORE INTO members (group_seq, member_seq, display) VALUES (?, ?, ?)",
+            [(group_seq, seq, None if name is None else encode_json(name)) for seq, name in added.items()],
         )
 
     def read_state(self, key: str) -> str | None:
@@ -322,6 +339,31 @@ class Store:
         return Record._make(row) if row else None
 
 
+def _connect(path: str | None) -> sqlite3.Connection:
+    """Open and, if new, prepare the database; a file belongs to one process at a time."""
+    connection = None
+    try:
+        connection = sqlite3.connect(path or ":memory:", timeout=1, isolation_level=None, check_same_thread=False)
+        _prepare(connection)
+    except sqlite3.Error as error:
+        if connection:
+            connection.close()
+        raise DataFileError(path or ":memory:", str(error)) from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    (application, layout) = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS)
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and (application, layout) != tuple(_MARKS.values()):
+        raise sqlite3.DatabaseError("it is not the data of a sandbox of this version")
+    for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL", "cache_size = -65536"):
+        connection.execute(f"PRAGMA {setting}")
+    for name, value in _MARKS.items():
+        connection.execute(f"PRAGMA {name} = {value}")
+    connection.executescript(_TABLES)
+
+
 def encode_body(kind: ResourceKind, identifier: str, attributes: dict[str, Any]) -> str:
     """The stored text of a resource; `schemas` lists the core schema and the extensions that are there."""
     extensions = [name for name in attributes if name[:4].lower() == "urn:"]
@@ -337,10 +379,9 @@ def _keys(attributes: dict[str, Any]) -> tuple[str | None, str | None, str | Non
     )
 
 
-def _reference(kind: ResourceKind, identifier: str, attributes: dict[str, Any]) -> str:
-    """The start of the element that stands for this resource in `members` and `groups`."""
-    display = attributes.get("displayName") or attributes.get("userName")
-    return f'"value":"{identifier}","$ref":"{BASE_MARK}{kind.endpoint}/{identifier}","display":{encode_json(display)}'
+def _display(attributes: dict[str, Any]) -> str:
+    """The name under which `members` and `groups` show this resource, as JSON text."""
+    return encode_json(attributes.get("displayName") or attributes.get("userName"))
 
 
 def _transaction_words(depth: int) -> tuple[str, str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from reconciler.sandbox.definitions import ResourceKind
 from reconciler.sandbox.errors import invalid_syntax, invalid_value
 from reconciler.sandbox.matching import parse_instant
 from reconciler.sandbox.schema import Attribute, Mutability, Schema, Type
-from reconciler.sandbox.wire import check_depth, encode_json
+from reconciler.sandbox.wire import encode_json
 
 _COMMON_READ_ONLY = frozenset({"id", "meta", "schemas"})
 
@@ -31,10 +31,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One element of `members`: the id, and the kind the client believes it to have."""
+    """One element of `members`: the id, the kind the client believes it to have, and the name it wants shown."""
 
     id: str
     type: str | None = None
+    display: str | None = None
 
 
 def read_resource(kind: ResourceKind, payload: Mapping[str, Any]) -> Draft:
@@ -104,7 +105,6 @@ def clean_extension(schema: Schema, raw: Any) -> dict[str, Any]:
 
 def clean_unknown(urn: str, raw: Any) -> Any:
     """The content of an extension nobody defined: kept as it is, without what is unassigned."""
-    check_depth(raw, urn)
     if not isinstance(raw, dict):
         raise invalid_value(f"{urn} must be an object")
     return {name: value for name, value in raw.items() if value not in (None, [], {})}
@@ -236,12 +236,13 @@ def _read_member(item: Any) -> Member:
         raise invalid_value("members holds objects with a value")
     names = {name.lower(): value for name, value in item.items() if value is not None}
     identifier = names.get("value", _last_segment(names.get("$ref")))
-    declared = names.get("type")
+    declared, display = names.get("type"), names.get("display")
     if not isinstance(identifier, str) or not identifier:
         raise invalid_value("a member needs the id of a user or group as value")
-    if declared is not None and not isinstance(declared, str):
-        raise invalid_value("members.type must be of type string")
-    return Member(identifier, declared)
+    for name, value in (("type", declared), ("display", display)):
+        if value is not None and not isinstance(value, str):
+            raise invalid_value(f"members.{name} must be of type string")
+    return Member(identifier, declared, display)
 
 
 def _last_segment(reference: Any) -> Any:

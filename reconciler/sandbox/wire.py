@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -15,7 +16,12 @@ _DEPTH_LIMIT = 32
 def decode_json(body: bytes) -> Any:
     """The value in `body`; raises `invalidSyntax` for everything that is not one well-formed JSON value in UTF-8."""
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
+        value = json.loads(
+            body.decode(),
+            object_pairs_hook=_unique_pairs,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
         if _ESCAPED_SURROGATE.search(body):
             # A lone surrogate decodes, but no text with one can be stored or sent back as UTF-8.
             json.dumps(value, ensure_ascii=False).encode()
@@ -23,6 +29,7 @@ def decode_json(body: bytes) -> Any:
         raise invalid_syntax("The JSON body is nested too deep") from None
     except ValueError as error:
         raise invalid_syntax(f"The body is not valid JSON: {error}") from None
+    _check_depth(value)
     return value
 
 
@@ -39,14 +46,14 @@ def encode_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def check_depth(value: Any, where: str) -> None:
-    """Refuse a value of free shape that is nested deeper than any resource has reason to be."""
+def _check_depth(value: Any) -> None:
+    """Refuse what is nested deeper than any message has reason to be, so that nothing later can run out of stack."""
     level = [value]
     for _ in range(_DEPTH_LIMIT):
         level = [child for item in level for child in _children(item)]
         if not level:
             return
-    raise invalid_syntax(f"{where} is nested too deep")
+    raise invalid_syntax(f"The JSON body is nested deeper than {_DEPTH_LIMIT}")
 
 
 def _children(value: Any) -> list[Any]:
@@ -62,6 +69,13 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         repeated = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"duplicate key {repeated[:100]!r}")
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:100]} is out of range")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

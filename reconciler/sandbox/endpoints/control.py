@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from werkzeug.wrappers import Response
 
-from reconciler.sandbox.exchange import Exchange
+from reconciler.sandbox.exchange import Exchange, empty_reply
 
 
 def read_requests(exchange: Exchange) -> Response:
@@ -17,4 +17,4 @@ def read_requests(exchange: Exchange) -> Response:
 def reset(exchange: Exchange) -> Response:
     """Forget all resources, the ServiceProviderConfig and the request log."""
     exchange.service.reset()
-    return Response(status=HTTPStatus.NO_CONTENT)
+    return empty_reply(HTTPStatus.NO_CONTENT)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from werkzeug.wrappers import Response
 
-from reconciler.sandbox.exchange import Exchange
+from reconciler.sandbox.exchange import Exchange, empty_reply
 
 
 def read(exchange: Exchange) -> Response:
@@ -14,7 +14,7 @@ def read(exchange: Exchange) -> Response:
     provider = exchange.service.provider
     with exchange.service.store.lock:
         if exchange.preconditions.is_not_modified(provider.tag):
-            return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": provider.tag})
+            return empty_reply(HTTPStatus.NOT_MODIFIED, {"ETag": provider.tag})
         return _reply_document(exchange)
 
 

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from reconciler.sandbox.definitions import KINDS, ResourceKind
 from reconciler.sandbox.errors import not_implemented
-from reconciler.sandbox.exchange import Exchange
+from reconciler.sandbox.exchange import Exchange, empty_reply
 from reconciler.sandbox.listing import Query, read_query, read_search
 from reconciler.sandbox.preconditions import entity_tag
 
@@ -33,7 +33,7 @@ def read(exchange: Exchange, kind: ResourceKind, key: str) -> Response:
         record = service.directory.read(kind, key)
         tag = entity_tag(record.version)
         if exchange.preconditions.is_not_modified(tag):
-            return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+            return empty_reply(HTTPStatus.NOT_MODIFIED, {"ETag": tag})
         return exchange.reply_record(record)
 
 
@@ -61,7 +61,7 @@ def patch(exchange: Exchange, kind: ResourceKind, key: str) -> Response:
 def delete(exchange: Exchange, kind: ResourceKind, key: str) -> Response:
     """DELETE on a resource."""
     exchange.service.directory.delete(kind, key, exchange.preconditions)
-    return Response(status=HTTPStatus.NO_CONTENT)
+    return empty_reply(HTTPStatus.NO_CONTENT)
 
 
 def _kinds(kind: ResourceKind | None) -> Sequence[ResourceKind]:
