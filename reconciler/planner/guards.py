@@ -411,6 +411,9 @@ GUARDS: Mapping[str, Guard] = {
     "inactive-member": inactive_member,
 }
 
+OVERRIDABLE = frozenset(GUARDS) - NO_OVERRIDE
+"""The guards that `--allow` can name."""
+
 
 def _limit(share: ShareLimit, managed: int, floor: int) -> int:
     """The most that a share guard admits: its percentage, at least the floor, at most the absolute cap."""

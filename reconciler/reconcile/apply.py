@@ -160,7 +160,7 @@ def _check_digest(plan: Plan, tenant: Tenant, expected: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is to be done: a plan, the snapshot it was made on, what has ended before it began, and how to plan again."""
+    """What is to be done: a plan, its snapshot, what ended before it began, and how to plan again."""
 
     plan: Plan
     live: LiveState

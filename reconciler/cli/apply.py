@@ -1,0 +1,147 @@
+"""`reconciler apply`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reconciler.cli.composition import (
+    FORMATS,
+    chosen_tenants,
+    common_options,
+    for_each_tenant,
+    settings_of,
+    surroundings_of,
+    use_color,
+)
+from reconciler.cli.exits import Exit
+from reconciler.cli.failures import exit_for, print_error
+from reconciler.cli.plan import read_plan_file
+from reconciler.errors import UsageError
+from reconciler.model.change import Action
+from reconciler.model.outcome import ApplyResult, Outcome
+from reconciler.model.plan import Plan
+from reconciler.model.tenant import Tenant
+from reconciler.planfile import dump_receipt, load_plan
+from reconciler.planner.guards import OVERRIDABLE
+from reconciler.reconcile.apply import ApplyEnd, ApplyOptions, Refused, apply_approved, apply_tenant
+from reconciler.reconcile.rundir import write_private
+from reconciler.report.render import Format, render_apply, render_plan
+from reconciler.settings import parse_allowed
+
+
+@click.command(short_help="Make tenants equal to git, and prove it.")
+@click.argument("tenants", nargs=-1, metavar="[TENANT]...")
+@click.option("--yes", is_flag=True, help="Apply without asking.")
+@click.option("--expect-digest", metavar="D", help="Apply only if the plan of now has this digest.")
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Apply this saved plan, as far as it fits.")
+@click.option("--expect-seal", metavar="S", help="The seal the saved plan was approved with; needed with --plan.")
+@click.option("--allow", multiple=True, metavar="GUARD[=N]", help="Let one guard admit up to N, in this run.")
+@click.option("--format", "format_", type=FORMATS, default="text", show_default=True, help="`json` is the receipt.")
+@click.option("--public-receipt", type=click.Path(path_type=Path), help="Save a receipt that names nobody.")
+@common_options
+def apply(  # noqa: PLR0917 - one parameter an option
+    tenants: tuple[str, ...],
+    yes: bool,
+    expect_digest: str | None,
+    plan_file: Path | None,
+    expect_seal: str | None,
+    allow: tuple[str, ...],
+    format_: str,
+    public_receipt: Path | None,
+    **options: Any,
+) -> int:
+    """Make tenants equal to git, and prove it.
+
+    Plans, judges the plan by every guard, asks (or takes an approval by --expect-digest or --plan), writes with a
+    version guard on every change, reads back what it touched and plans again: only then is it a success. Exit codes:
+    4 a guard refused, 5 not what was approved or a conflict, 6 partly applied.
+    """
+    settings = settings_of(options)
+    surroundings = surroundings_of(settings)
+    if (plan_file is None) != (expect_seal is None):
+        raise UsageError(
+            "--plan and --expect-seal go together",
+            context="the seal is what makes sure that the file is the plan that was approved",
+            hint="`reconciler show PLAN` ends with the seal",
+        )
+    approved = load_plan(read_plan_file(plan_file), expect_seal=expect_seal) if plan_file is not None else None
+    if approved is not None and not tenants:
+        tenants = (approved.tenant,)
+    names = chosen_tenants(settings, tenants)
+    if (approved is not None or expect_digest is not None or public_receipt is not None) and len(names) != 1:
+        raise UsageError("an approval is for one tenant", hint=f"name one of: {', '.join(names)}")
+    decided = yes or expect_digest is not None or approved is not None
+    if not decided and not sys.stdin.isatty():
+        raise UsageError(
+            "nobody is there to ask: standard input is no terminal",
+            hint="approve with --expect-digest D or --plan FILE --expect-seal S; or say --yes",
+        )
+    apply_options = ApplyOptions(
+        state_dir=settings.state_dir,
+        allowed=parse_allowed(allow, OVERRIDABLE, settings),
+        expect_digest=expect_digest,
+        confirm=(lambda _plan, _tenant: True) if decided else _ask,
+    )
+
+    def work(name: str) -> Exit:
+        try:
+            if approved is not None:
+                end = apply_approved(settings.root, name, approved, surroundings, apply_options)
+            else:
+                end = apply_tenant(settings.root, name, surroundings, apply_options)
+        except Refused as refused:
+            protected = refused.tenant.guards.protected
+            shown = render_plan(refused.plan, Format(format_), color=use_color(), protected=protected)
+            click.echo(shown, nl=False)
+            print_error(refused.cause)
+            return exit_for(refused.cause)
+        return _report(end, Format(format_), public_receipt)
+
+    return for_each_tenant(settings, surroundings, names, work)
+
+
+def _report(end: ApplyEnd, format_: Format, public_receipt: Path | None) -> Exit:
+    if end.result is None:
+        click.echo("Not confirmed: nothing was written.", err=True)
+        return Exit.ERROR
+    click.echo(render_apply(end.result, end.plan, format_, color=use_color()), nl=False)
+    if format_ is Format.TEXT and end.directory is not None:
+        click.echo(f"Receipt: {end.directory / 'receipt.json'}", err=True)
+    if public_receipt is not None:
+        write_private(public_receipt, dump_receipt(end.result, public=True))
+    return exit_of(end.result)
+
+
+def exit_of(result: ApplyResult) -> Exit:
+    """The exit code of a run that was carried out."""
+    outcomes = {item.outcome for item in result.results}
+    if result.interrupted:
+        return Exit.INTERRUPTED
+    if result.complete:
+        return Exit.DONE
+    wrote = Outcome.APPLIED in outcomes
+    if Outcome.UNKNOWN in outcomes or result.residual or (wrote and not result.proven):
+        return Exit.PARTLY
+    if Outcome.FAILED in outcomes:
+        return Exit.PARTLY if wrote else Exit.ERROR
+    if Outcome.CONFLICT in outcomes:
+        return Exit.STALE
+    return Exit.PARTLY if wrote else Exit.ERROR
+
+
+def _ask(made: Plan, tenant: Tenant) -> bool:
+    """Show the plan and ask; typing the tenant's name when anyone loses anything (SPEC 7.3)."""
+    click.echo(render_plan(made, Format.TEXT, color=use_color(), protected=tenant.guards.protected), nl=False)
+    loses = bool(made.access.losses) or any(
+        change.action in {Action.DEACTIVATE, Action.DELETE} or change.members.removed for change in made.changes
+    )
+    if not loses:
+        return click.confirm(f"Apply these changes to {tenant.name}?", err=True)
+    typed: str = click.prompt(
+        f"Somebody loses access. Type {tenant.name} to apply", default="", show_default=False, err=True
+    )
+    return typed.strip() == tenant.name

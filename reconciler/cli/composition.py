@@ -1,0 +1,132 @@
+"""The composition root: options and environment become settings, surroundings and a loop over tenants."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from reconciler import __version__
+from reconciler.cli.exits import Exit, worst
+from reconciler.cli.failures import exit_for, print_error
+from reconciler.cli.listening import JsonListener, listener_for
+from reconciler.desired.parser import list_tenants
+from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
+from reconciler.reconcile.surroundings import Surroundings
+from reconciler.report.render import DiagnosticFormat, Format, render_diagnostics
+from reconciler.semantics.nearest import nearest
+from reconciler.settings import Settings, read_settings
+from reconciler.transport.hosts import load_bindings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMATS = click.Choice([format_.value for format_ in Format])
+
+
+def common_options(command: Command) -> Command:
+    """`--root`, `--state-dir` and `--log-format`, also after the command's name."""
+    for option in (
+        click.option("--log-format", type=click.Choice(["text", "json"]), help="Progress and logs on stderr."),
+        click.option(
+            "--state-dir", metavar="DIR", help="Folder for runs and locks [.reconciler, RECONCILER_STATE_DIR]."
+        ),
+        click.option("--root", metavar="DIR", help="Folder of the desired state [desired-state, RECONCILER_ROOT]."),
+    ):
+        command = option(command)
+    return command
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """Settings for the current command; takes the common options out of `options`."""
+    group = click.get_current_context().find_root().obj or {}
+    chosen = {name: options.pop(name, None) or group.get(name) for name in ("root", "state_dir", "log_format")}
+    return read_settings(os.environ, **chosen)
+
+
+def surroundings_of(settings: Settings) -> Surroundings:
+    """The real world."""
+    return Surroundings(
+        environ=settings.environ,
+        bindings=load_bindings(settings.bindings_value, settings.user_bindings),
+        clock=time.monotonic,
+        now=_now,
+        sleep=time.sleep,
+        random=random.SystemRandom().random,
+        listener=listener_for(settings.log_format, _now),
+        tool=f"reconciler {__version__}",
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def use_color() -> bool:
+    """Whether stdout is a terminal that wants color (https-free convention: NO_COLOR)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def chosen_tenants(settings: Settings, names: Iterable[str]) -> tuple[str, ...]:
+    """The tenants named, or all there are.
+
+    Raises:
+        UsageError: a name that no folder has.
+
+    """
+    known = list_tenants(settings.root)
+    chosen = tuple(dict.fromkeys(names))
+    for name in chosen:
+        if name not in known:
+            close = nearest(name, known)
+            raise UsageError(
+                f"there is no tenant {name} in {settings.root}",
+                context=f"tenants there: {', '.join(known)}" if known else "no folder there has a tenant.yaml",
+                hint=f"did you mean {close}?" if close else "the name of a tenant is the name of its folder",
+            )
+    return chosen or known
+
+
+def for_each_tenant(
+    settings: Settings, surroundings: Surroundings, names: Iterable[str], work: Callable[[str], Exit]
+) -> Exit:
+    """Run `work` for every tenant; one that fails does not stop the others. The worst exit code counts."""
+    exits: list[Exit] = []
+    for name in names:
+        emit(surroundings, "run.started", tenant=name)
+        try:
+            code = work(name)
+        except DesiredStateError as error:
+            print_diagnostics(error, settings, surroundings)
+            code = Exit.INVALID
+        except ReconcilerError as error:
+            print_error(error)
+            code = exit_for(error)
+        emit(surroundings, "run.finished", tenant=name, exit=int(code))
+        exits.append(code)
+        if code is Exit.INTERRUPTED:
+            break
+    return worst(exits)
+
+
+def emit(surroundings: Surroundings, event: str, **fields: Any) -> None:
+    """A log event, where logs are NDJSON."""
+    if isinstance(surroundings.listener, JsonListener):
+        surroundings.listener.emit(event, **fields)
+
+
+def print_diagnostics(error: DesiredStateError, settings: Settings, surroundings: Surroundings) -> None:
+    """Diagnostics that ended a run, on stderr."""
+    if isinstance(surroundings.listener, JsonListener):
+        text = render_diagnostics(error.diagnostics, DiagnosticFormat.JSON, root=str(settings.root))
+        for line in text.splitlines():
+            emit(surroundings, "diagnostic", **json.loads(line))
+        return
+    text = render_diagnostics(error.diagnostics, DiagnosticFormat.TEXT, root=str(settings.root))
+    click.echo(text, err=True, nl=False)

@@ -1,0 +1,155 @@
+"""Progress and logs on stderr: bars on terminals, plain lines elsewhere, NDJSON with `--log-format json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from reconciler.model.outcome import ChangeResult, Outcome
+from reconciler.model.plan import GuardVerdict
+from reconciler.semantics.printable import printable
+from reconciler.transport.session import RetryEvent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_QUIET_OUTCOMES = frozenset({Outcome.APPLIED})
+
+
+class PlainListener:
+    """One line a part of the run, as logs of pipelines like it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._phase = ""
+
+    def phase_started(self, name: str, total: int | None = None) -> None:
+        """Remember the name; the line is printed at the end, with the numbers."""
+        del total
+        self._phase = name
+
+    def phase_advanced(self, done: int, total: int | None = None) -> None:
+        """Nothing: a log is no progress bar (INCIDENTS: a progress bar filled the CI log)."""
+
+    def phase_finished(self, detail: str = "") -> None:
+        """One line."""
+        self._say(f"{self._phase}{': ' + detail if detail else ''}")
+
+    def request_retried(self, event: RetryEvent) -> None:
+        """One line a repeated request."""
+        self._say(f"{event.method} {event.path} again in {event.wait:.1f} s: {event.reason}")
+
+    def change_ended(self, result: ChangeResult) -> None:
+        """One line for what did not simply succeed."""
+        if result.outcome not in _QUIET_OUTCOMES:
+            self._say(f"{result.outcome} {result.change.key}: {result.cause or ''}")
+
+    def guard_judged(self, verdict: GuardVerdict) -> None:
+        """Guards are in the report; here they would be said twice."""
+
+    def _say(self, text: str) -> None:
+        print(printable(text), file=self._stream, flush=True)
+
+
+class TerminalListener(PlainListener):
+    """A spinner or a bar for the current part of the run; the finished parts stay as lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def phase_started(self, name: str, total: int | None = None) -> None:
+        """Show the bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        super().phase_started(name, total)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed}"),
+            TimeElapsedColumn(),
+            console=Console(file=self._stream),
+            transient=True,
+        )
+        self._task = self._bar.add_task(name, total=total)
+        self._bar.start()
+
+    def phase_advanced(self, done: int, total: int | None = None) -> None:
+        """Move the bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+    def phase_finished(self, detail: str = "") -> None:
+        """Replace the bar with a line."""
+        self._stop()
+        super().phase_finished(detail)
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(printable(text), markup=False, highlight=False)
+        else:
+            super()._say(text)
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class JsonListener:
+    """NDJSON: one object a line with `time` and `event`; names as in SPEC section 5."""
+
+    def __init__(self, stream: TextIO, now: Callable[[], datetime]) -> None:
+        self._stream = stream
+        self._now = now
+        self._phase = ""
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Write one event."""
+        stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        print(json.dumps({"time": stamp, "event": event, **fields}), file=self._stream, flush=True)
+
+    def phase_started(self, name: str, total: int | None = None) -> None:
+        """`phase.started`."""
+        self._phase = name
+        self.emit("phase.started", phase=name, total=total)
+
+    def phase_advanced(self, done: int, total: int | None = None) -> None:
+        """Nothing: the events of the changes themselves tell."""
+
+    def phase_finished(self, detail: str = "") -> None:
+        """`phase.finished`."""
+        self.emit("phase.finished", phase=self._phase, detail=detail)
+
+    def request_retried(self, event: RetryEvent) -> None:
+        """`request.retried`."""
+        self.emit(
+            "request.retried",
+            method=event.method,
+            path=event.path,
+            reason=event.reason,
+            attempt=event.attempt,
+            wait=event.wait,
+        )
+
+    def change_ended(self, result: ChangeResult) -> None:
+        """`change.outcome`."""
+        key = str(result.change.key)
+        self.emit("change.outcome", key=key, id=result.id, outcome=result.outcome.value, cause=result.cause)
+
+    def guard_judged(self, verdict: GuardVerdict) -> None:
+        """`guard.verdict`."""
+        self.emit("guard.verdict", guard=verdict.id, verdict=verdict.verdict.value, detail=verdict.detail)
+
+
+def listener_for(log_format: str, now: Callable[[], datetime]) -> PlainListener | JsonListener:
+    """The listener that fits the option and what stderr is."""
+    if log_format == "json":
+        return JsonListener(sys.stderr, now)
+    return TerminalListener(sys.stderr) if sys.stderr.isatty() else PlainListener(sys.stderr)

@@ -1,0 +1,122 @@
+"""`reconciler plan` and `reconciler show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reconciler.cli.composition import (
+    FORMATS,
+    chosen_tenants,
+    common_options,
+    for_each_tenant,
+    settings_of,
+    surroundings_of,
+    use_color,
+)
+from reconciler.cli.exits import Exit
+from reconciler.errors import InvalidPlanFile, UsageError
+from reconciler.model.change import Action
+from reconciler.model.plan import Plan
+from reconciler.planfile import dump_plan, plan_to_document, read_plan
+from reconciler.planner.guards import OVERRIDABLE
+from reconciler.reconcile.plan import plan_tenant
+from reconciler.reconcile.rundir import write_private
+from reconciler.report.render import Format, render_plan
+from reconciler.settings import Settings, parse_allowed
+
+MAX_PLAN_BYTES = 1 << 30
+
+
+@click.command(short_help="Show what apply would do. Cannot write.")
+@click.argument("tenants", nargs=-1, metavar="[TENANT]...")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the sealed plan, for one tenant.")
+@click.option(
+    "--format", "format_", type=FORMATS, default="text", show_default=True, help="`json` is one line a tenant."
+)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option("--allow", multiple=True, metavar="GUARD[=N]", help="Show the plan as if the guard admitted up to N.")
+@common_options
+def plan(
+    tenants: tuple[str, ...],
+    out: Path | None,
+    format_: str,
+    detailed_exitcode: bool,
+    allow: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Show what apply would do. Cannot write.
+
+    Reads git and the tenant, compares, and judges the result by every guard. The connection it uses lets no request
+    through that could change anything. Exit code 4 means that a guard refuses.
+    """
+    settings = settings_of(options)
+    surroundings = surroundings_of(settings)
+    allowed = parse_allowed(allow, OVERRIDABLE, settings)
+    names = chosen_tenants(settings, tenants)
+    if out is not None and len(names) != 1:
+        raise UsageError("--out saves the plan of one tenant", hint=f"name one of: {', '.join(names)}")
+
+    def work(name: str) -> Exit:
+        made, tenant = plan_tenant(settings.root, name, surroundings, allowed=allowed)
+        if out is not None:
+            write_private(out, dump_plan(made))
+        saved_as = str(out) if out is not None else None
+        protected = tenant.guards.protected
+        text = render_plan(made, Format(format_), color=use_color(), protected=protected, saved_as=saved_as)
+        click.echo(text, nl=False)
+        _tell_github(made, settings)
+        if made.refused_by:
+            return Exit.REFUSED
+        return Exit.CHANGES if made.changes and detailed_exitcode else Exit.DONE
+
+    return for_each_tenant(settings, surroundings, names, work)
+
+
+def _tell_github(made: Plan, settings: Settings) -> None:
+    """`changes`, `destructive`, `digest` and `seal` for later steps of a workflow (SPEC section 5)."""
+    if settings.github_output is None:
+        return
+    destructive = any(c.action in {Action.DEACTIVATE, Action.DELETE} or c.members.removed for c in made.changes)
+    values = {
+        "changes": len(made.changes),
+        "destructive": str(destructive or bool(made.access.losses)).lower(),
+        "digest": made.digest,
+        "seal": plan_to_document(made)["seal"],
+    }
+    with settings.github_output.open("a", encoding="utf-8") as file:
+        file.writelines(f"{name}={value}\n" for name, value in values.items())
+
+
+@click.command(short_help="Render a saved plan.")
+@click.argument("file", type=click.Path(path_type=Path), metavar="PLAN")
+@click.option("--format", "format_", type=FORMATS, default="text", show_default=True)
+def show(file: Path, format_: str) -> int:
+    """Render a saved plan.
+
+    Checks that the file is whole and unchanged, then shows it as `plan` did. Needs no network and no desired state.
+    """
+    click.echo(
+        render_plan(read_plan(read_plan_file(file)), Format(format_), color=use_color(), saved_as=str(file)), nl=False
+    )
+    return Exit.DONE
+
+
+def read_plan_file(file: Path) -> bytes:
+    """The bytes of a plan file.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+        InvalidPlanFile: it is larger than any plan.
+
+    """
+    try:
+        if file.stat().st_size > MAX_PLAN_BYTES:
+            raise InvalidPlanFile(f"{file} is too large to be a plan")
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {file}: {error.strerror}", hint="`reconciler plan --out FILE` saves a plan"
+        ) from error

@@ -1,0 +1,67 @@
+"""`reconciler sandbox`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Literal
+
+import click
+
+from reconciler.cli.exits import Exit
+from reconciler.errors import ConfigurationError
+from reconciler.sandbox.config import SandboxConfig
+from reconciler.sandbox.server import serve_forever
+
+
+@click.group(short_help="The embedded tenant, for tests and demos.")
+def sandbox() -> None:
+    """The embedded tenant, for tests and demos."""
+
+
+@sandbox.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8990, show_default=True, help="0 picks a free one.")
+@click.option("--data", metavar="FILE", help="Keep the data in this SQLite file; without it, in memory.")
+@click.option("--token", metavar="TOKEN", help="The bearer token [SCIM_TOKEN, else one is made up and printed].")
+@click.option("--profile", type=click.Choice(["cxone", "rfc7644"]), default="cxone", show_default=True)
+@click.option(
+    "--max-operations", type=click.IntRange(1, 5000), default=1000, show_default=True, help="Of one bulk request."
+)
+@click.option(
+    "--max-payload", type=click.IntRange(1), default=10_485_760, show_default=True, help="Bytes of one bulk request."
+)
+@click.option("--admin", metavar="TOKEN", help="Switch /_sandbox on; this token opens it.")
+def serve(
+    port: int,
+    data: str | None,
+    token: str | None,
+    profile: Literal["cxone", "rfc7644"],
+    max_operations: int,
+    max_payload: int,
+    admin: str | None,
+) -> int:
+    """Serve an embedded SCIM tenant on the loopback interface until it is stopped."""
+    given = token or os.environ.get("SCIM_TOKEN")
+    bearer = given or secrets.token_urlsafe(24)
+    config = SandboxConfig(
+        port=port,
+        data=data,
+        token=bearer,
+        profile=profile,
+        max_operations=max_operations,
+        max_payload=max_payload,
+        admin=admin,
+    )
+
+    def announce(base_url: str) -> None:
+        if given is None:
+            click.echo(f"export SCIM_TOKEN={bearer}")
+        click.echo(f"listening on {base_url} ({profile}); stop with Ctrl-C")
+
+    try:
+        serve_forever(config, announce)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on port {port}: {error.strerror}", hint="choose another one with --port; 0 picks a free one"
+        ) from error
+    return Exit.DONE

@@ -1,0 +1,119 @@
+"""What each guard and finding means, in plain words; for `reconciler explain` and for reviewers who are no programmers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`meaning` says when it speaks up, `why` what it protects from, `remedy` what to do."""
+
+    meaning: str
+    why: str
+    remedy: str
+
+
+GUARD_PAGES: Mapping[str, Page] = {
+    "incomplete-inventory": Page(
+        "The plan creates users or groups although the list of those that exist could not be read completely.",
+        "A short read looks exactly like an empty tenant. Acting on it creates everybody a second time.",
+        "Run it again. If it stays, the service counts or pages wrongly: the plan's inventory line says how. "
+        "There is no override.",
+    ),
+    "empty-desired": Page(
+        "Git declares no user (or no group) at all, although `ownership` says that all live ones are its own.",
+        "A wrong --root or a broken checkout must not read as 'nobody works here any more'.",
+        "Check the folder. If git really is to own nothing, set `ownership` to `declared`.",
+    ),
+    "removal-share": Page(
+        "More users would be deactivated or deleted than 10 percent of the managed ones, or than 25 "
+        "(more than 1 where there are fewer than 10, more than 5 where there are fewer than 50).",
+        "A wrong merge that empties a file locks a contact center out.",
+        "Read the list of removals in the plan. If it is right: --allow removal-share=N for this run, or another "
+        "`guards: {removal-share: {percent: P, max: N}}` in tenant.yaml.",
+    ),
+    "access-loss": Page(
+        "More users would lose a group, a role or an entitlement than 10 percent of the managed ones, or than 100 "
+        "(more than 2 where there are fewer than 20). Access through nested groups counts.",
+        "People can be locked out without anybody being deactivated.",
+        "Read the effective losses in the plan. If they are right: --allow access-loss=N.",
+    ),
+    "membership-share": Page(
+        "A group of four or more would lose more than half of its members, or a group its last active member.",
+        "A group that is emptied by accident stops whatever is routed to it.",
+        "If it is meant: --allow membership-share=N, N being the number of such groups.",
+    ),
+    "privileged-gain": Page(
+        "Somebody would newly get a group or a role that is listed under `protected`, directly or through nested groups.",
+        "Access to administration is what an attacker, or a slip, asks for first.",
+        "Have the gain approved by somebody who may. Then --allow privileged-gain=N.",
+    ),
+    "protected": Page(
+        "A user listed under `protected` would be deactivated, deleted or renamed; or somebody would lose a protected "
+        "group or role; or a protected group would be deleted or renamed.",
+        "Break-glass accounts and administrators are the way back in when something goes wrong.",
+        "If it is meant: --allow protected=N.",
+    ),
+    "identity-reuse": Page(
+        "An inactive user would be adopted by userName alone, an externalId would land on a user who has another one, or "
+        "a userName or e-mail address of somebody else would pass to this one.",
+        "A recycled address must not inherit the access of the person who had it before.",
+        "Find out whether it is the same person. If so: --allow identity-reuse=N. If not: give the new person another "
+        "name, or delete the old account first.",
+    ),
+    "drifted-reactivation": Page(
+        "An inactive user would be activated again, and nothing in git says that this is new.",
+        "Somebody may have suspended the account in the tenant for a reason.",
+        "Ask who suspended it. If it is to be active: --allow drifted-reactivation=N. If not: `active: false` in git.",
+    ),
+    "nesting": Page(
+        "A new nested membership would close a cycle, or make a chain of groups longer than `limits.nestedGroupDepth`.",
+        "The service refuses it, or resolves it for ever.",
+        "Change the nesting. The message names the chain. There is no override.",
+    ),
+    "exclusive": Page(
+        "Somebody would hold more than one role or group of a set that a Policy declares exclusive.",
+        "Separation of duties: who makes a payment does not check it.",
+        "Take one of the two away. In an emergency: --allow exclusive=N.",
+    ),
+    "inactive-member": Page(
+        "A membership would be given to a user who is, or would be, inactive.",
+        "It gives nothing now, and everything on the day somebody reactivates the account.",
+        "Remove the membership, or activate the user. If it is meant: --allow inactive-member=N.",
+    ),
+}
+
+FINDING_PAGES: Mapping[str, Page] = {
+    "no-protected": Page(
+        "tenant.yaml lists nothing under `guards: {protected: [...]}`.",
+        "Then no account is known to be the way back in, and no group to be privileged.",
+        "List break-glass users, administrators' groups (`group:NAME`) and roles (`role:VALUE`).",
+    ),
+    "adopted": Page(
+        "A live user without externalId was matched by userName, and gets the externalId that git states.",
+        "From then on the match no longer depends on the name.",
+        "Make sure that it is the same person.",
+    ),
+    "pending": Page(
+        "A name in git is not in the tenant yet, and people come from elsewhere (`people: external`).",
+        "Memberships of people who are not there cannot be given yet.",
+        "Nothing: a later run gives them. Removals of a group with pending names wait as well.",
+    ),
+    "cosmetic": Page(
+        "A value differs from git in upper and lower case only.",
+        "The service compares it without case, and some services store it in their own case.",
+        "Nothing; or write it in git as the service does.",
+    ),
+    "configuration": Page(
+        "The ServiceProviderConfig is not as git asserts, and `mode: assert` only reports it.",
+        "On most services it cannot be written.",
+        "Change it where it is administered, or change git.",
+    ),
+    "members-unreadable": Page(
+        "The service does not show the members of a group.",
+        "Nobody can be removed from a list that cannot be seen.",
+        "Members are only added. Manage removals where the members can be seen.",
+    ),
+}

@@ -1,0 +1,36 @@
+"""Validate: everything that can be known without asking a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.desired.parser import load_desired_state
+from reconciler.model.diagnostic import Diagnostic, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """Every problem of every tenant, in order of place, and one line that says what was looked at."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    summary: str
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the desired state is invalid."""
+        return any(item.severity is Severity.ERROR for item in self.diagnostics)
+
+
+def validate_tenants(root: Path, tenants: Iterable[str], problems: Sequence[Diagnostic] = ()) -> ValidationReport:
+    """Load every tenant and collect what is wrong; `problems` are those of the root itself."""
+    found = set(problems)
+    lines = []
+    for name in tenants:
+        loaded = load_desired_state(root, name)
+        found.update(loaded.diagnostics)
+        if loaded.desired is not None:
+            users, groups = len(loaded.desired.users), len(loaded.desired.groups)
+            lines.append(f"{name}: {users} users and {groups} groups in {loaded.files} files are valid")
+    return ValidationReport(tuple(sorted(found, key=lambda item: item.sort_key)), "\n".join(lines))
