@@ -291,7 +291,7 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
     tenant, live = inputs.tenant, inputs.live
     sending = sending_for(tenant, inputs.capabilities)
     digested = [replace(c, digest=change_digest(c, tenant=tenant.name, target=tenant.target)) for c in draft.changes]
-    changes = tuple(dict.fromkeys(step.change for step in to_steps(digested, sending)))
+    changes = tuple({step.change.key: step.change for step in to_steps(digested, sending)}.values())
     targets = bind_labels(changes, live).targets
     directory = _known_by_new_names(build_directory((), (), live.users, live.groups), changes)
     graph = build_access_graph(changes, targets, live)
