@@ -221,14 +221,18 @@ def _check_digests(plan: Plan) -> Plan:
 def _plan(document: Mapping[str, Any]) -> Plan:
     """The plan of a document that satisfies the schema."""
     summary = document["summary"]
-    capabilities = document["capabilities"]
+    capabilities, inventory = document["capabilities"], document["inventory"]
     return Plan(
         tool=document["tool"],
         tenant=document["tenant"],
         target=document["target"],
         created_at=document["createdAt"],
         desired=DesiredRevision(**_only(document["desired"], "commit", "tree", "dirty", "base")),
-        inventory=Inventory(**_only(document["inventory"], "users", "groups", "requests", "complete", "reason")),
+        inventory=Inventory(
+            **_only(inventory, "users", "groups", "requests", "complete", "reason"),
+            managed_users=inventory["managedUsers"],
+            managed_groups=inventory["managedGroups"],
+        ),
         capabilities=Capabilities(
             **_only(capabilities, "bulk", "patch", "etag", "filter", "sort", "cursor"),
             max_operations=capabilities["maxOperations"],
@@ -273,7 +277,7 @@ def _change(item: Mapping[str, Any]) -> Change:
         anchor=item["anchor"],
         id=item["id"],
         precondition=Precondition(PreconditionKind(item["precondition"]["kind"]), item["precondition"]["value"]),
-        attributes=tuple(AttributeChange(**_only(attribute, "path", "before", "after")) for attribute in attributes),
+        attributes=tuple(_attribute(attribute) for attribute in attributes),
         members=MembershipChange(
             added=tuple(label for each in memberships for label in each["added"]),
             removed=tuple(label for each in memberships for label in each["removed"]),
@@ -282,6 +286,10 @@ def _change(item: Mapping[str, Any]) -> Change:
         reversible=item["reversible"],
         digest=item["digest"],
     )
+
+
+def _attribute(item: Mapping[str, Any]) -> AttributeChange:
+    return AttributeChange(item["path"], item["before"], item["after"], tuple(item.get("differences", ())))
 
 
 def _access(item: Mapping[str, Any]) -> AccessChange:

@@ -24,19 +24,21 @@ class PlainListener:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._phase = ""
+        self._phases: list[str] = []
 
     def phase_started(self, name: str, total: int | None = None) -> None:
         """Remember the name; the line is printed at the end, with the numbers."""
         del total
-        self._phase = name
+        self._phases.append(name)
 
     def phase_advanced(self, done: int, total: int | None = None) -> None:
         """Nothing: a log is no progress bar (INCIDENTS: a progress bar filled the CI log)."""
 
     def phase_finished(self, detail: str = "") -> None:
         """One line."""
-        self._say(f"{self._phase}{': ' + detail if detail else ''}")
+        name = self._phases.pop()
+        if detail:
+            self._say(f"{name}: {detail}")
 
     def request_retried(self, event: RetryEvent) -> None:
         """One line a repeated request."""
@@ -68,6 +70,8 @@ class TerminalListener(PlainListener):
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         super().phase_started(name, total)
+        if self._bar is not None:  # a part of a part: it has no bar of its own
+            return
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -87,7 +91,8 @@ class TerminalListener(PlainListener):
 
     def phase_finished(self, detail: str = "") -> None:
         """Replace the bar with a line."""
-        self._stop()
+        if len(self._phases) == 1:
+            self._stop()
         super().phase_finished(detail)
 
     def _say(self, text: str) -> None:
@@ -108,7 +113,7 @@ class JsonListener:
     def __init__(self, stream: TextIO, now: Callable[[], datetime]) -> None:
         self._stream = stream
         self._now = now
-        self._phase = ""
+        self._phases: list[str] = []
 
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event."""
@@ -117,7 +122,7 @@ class JsonListener:
 
     def phase_started(self, name: str, total: int | None = None) -> None:
         """`phase.started`."""
-        self._phase = name
+        self._phases.append(name)
         self.emit("phase.started", phase=name, total=total)
 
     def phase_advanced(self, done: int, total: int | None = None) -> None:
@@ -125,7 +130,7 @@ class JsonListener:
 
     def phase_finished(self, detail: str = "") -> None:
         """`phase.finished`."""
-        self.emit("phase.finished", phase=self._phase, detail=detail)
+        self.emit("phase.finished", phase=self._phases.pop(), detail=detail)
 
     def request_retried(self, event: RetryEvent) -> None:
         """`request.retried`."""

@@ -31,7 +31,7 @@ def sandbox() -> None:
     "--max-payload", type=click.IntRange(1), default=10_485_760, show_default=True, help="Bytes of one bulk request."
 )
 @click.option("--admin", metavar="TOKEN", help="Switch /_sandbox on; this token opens it.")
-def serve(
+def serve(  # noqa: PLR0917 - one parameter an option
     port: int,
     data: str | None,
     token: str | None,

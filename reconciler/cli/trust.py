@@ -20,8 +20,9 @@ from reconciler.transport.hosts import is_loopback, origin_of, write_binding
 def trust(tenant: str, **options: Any) -> int:
     """Bind a tenant's hosts, so that credentials may go there.
 
-    Shows every origin that tenant.yaml names and asks. The answer is kept outside git, in your own configuration folder:
-    a pull request that changes an address cannot take your credentials along. In pipelines set RECONCILER_BINDINGS.
+    Shows every origin that tenant.yaml names and asks. The answer is kept outside git, in your own configuration
+    folder: a pull request that changes an address cannot take your credentials along. In pipelines set
+    RECONCILER_BINDINGS.
     """
     settings = settings_of(options)
     (name,) = chosen_tenants(settings, (tenant,))

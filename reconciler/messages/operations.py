@@ -251,7 +251,8 @@ def label_of(key: ResourceKey) -> str:
 class Operation:
     """One SCIM request, maybe inside bulk.
 
-    `path` is relative to the base URL, `target` the id in it (None for a create); `version` is the ETag to match, or None.
+    `path` is relative to the base URL, `target` the id in it (None for a create); `version` is the ETag to match, or
+    None.
     """
 
     step: Step
@@ -354,7 +355,7 @@ def _replacement_body(step: Step, live: LiveUser | LiveGroup, names: Names, send
 
 
 def with_schemas(body: Attributes, kind: Kind, known: Iterable[str]) -> Attributes:
-    """The body with `schemas` first: those known, the core one, and each extension that is there (RFC 7643 section 3)."""
+    """The body with `schemas` first: the core one, those known, and each extension that is there (RFC 7643 s3)."""
     core = USER_SCHEMA if kind is Kind.USER else GROUP_SCHEMA
     extensions = [name for name in body if ":" in name]
     return {"schemas": list(dict.fromkeys([core, *known, *sorted(extensions)])), **body}

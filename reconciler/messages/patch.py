@@ -1,7 +1,7 @@
 """Attribute and membership changes -> a PatchOp message (RFC 7644 section 3.5.2), in the smallest common subset.
 
-Lower-case `op`, always a `path`, multi-valued user attributes by replacing the whole array, members by `add` with an array
-and `remove` with a value filter, one member a remove (scim-rfc.md section 7). Pure.
+Lower-case `op`, always a `path`, multi-valued user attributes by replacing the whole array, members by `add` with an
+array and `remove` with a value filter, one member a remove (scim-rfc.md section 7). Pure.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -50,22 +50,24 @@ class Precondition:
 
 @dataclass(frozen=True, slots=True)
 class AttributeChange:
-    """One managed attribute. `path` is an RFC 7644 attribute path (`name.givenName`, `emails`, `urn:...:User:department`).
+    """One managed attribute: its RFC 7644 path (`name.givenName`, `emails`, `urn:...:User:department`) and values.
 
-    None stands for unassigned. References are shown as member labels (see `MembershipChange`).
+    None stands for unassigned. References are shown as member labels (see `MembershipChange`). `differences` say in
+    which elements two structured values differ; they are for people, and no part of what is approved.
     """
 
     path: str
     before: Any
     after: Any
+    differences: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipChange:
     """Members to add and to remove, as sorted labels.
 
-    A label is the userName of a user, `group:<displayName>` of a group, `user:<userName>` where a userName would read as
-    another form, and `id:<id>` of a member that resolves to nobody.
+    A label is the userName of a user, `group:<displayName>` of a group, `user:<userName>` where a userName would read
+    as another form, and `id:<id>` of a member that resolves to nobody.
     """
 
     added: tuple[str, ...] = ()

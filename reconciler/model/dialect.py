@@ -24,8 +24,9 @@ class Update(StrEnum):
 class Dialect:
     """The switches of SPEC section 4; names are those of the YAML keys in snake case. Defaults are profile rfc7644.
 
-    `client_auth` basic|form · `bulk` auto|off · `bulk_correlation` bulkId|both · `bulk_path` prefix of the paths of operations
-    inside a bulk request ("" gives `/Users`) · `patch` rfc|legacy|off · `op_case` lower|capitalized · `user_key` id|userName ·
+    `client_auth` basic|form · `bulk` auto|off · `bulk_correlation` bulkId|both · `bulk_path` prefix of the paths of
+    operations inside a bulk request ("" gives `/Users`) · `patch` rfc|legacy|off · `op_case` lower|capitalized ·
+    `user_key` id|userName ·
     `member_type` send|omit · `etag` auto|off · `paging` auto|index|cursor · `config_shape` cxone|rfc.
     """
 

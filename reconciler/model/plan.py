@@ -102,7 +102,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredRevision:
-    """The git revision the desired state was read from; all None outside a git checkout. `base` comes with the ledger."""
+    """The git revision the desired state was read from; all None outside a checkout. `base` comes with the ledger."""
 
     commit: str | None = None
     tree: str | None = None

@@ -84,9 +84,9 @@ class Membership(StrEnum):
 class DesiredUser:
     """A user as git declares it.
 
-    `body` packs every declared attribute in wire shape, `userName`, `externalId` and `active` included, `groups` and the
-    manager reference excluded; a declared `null` or `[]` is kept as null and means "must be empty". `active` is None when
-    git does not state it.
+    `body` packs every declared attribute in wire shape, `userName`, `externalId` and `active` included, `groups` and
+    the manager reference excluded; a declared `null` or `[]` is kept as null and means "must be empty". `active` is
+    None when git does not state it.
     """
 
     user_name: str
@@ -142,8 +142,8 @@ class DesiredConfiguration:
 class LiveUser:
     """A user as the service returned it.
 
-    `body` packs the resource with canonical attribute names, without `id`, `meta` and `groups`. `active` is None where the
-    service does not return it. `version` is the ETag byte for byte, or None.
+    `body` packs the resource with canonical attribute names, without `id`, `meta` and `groups`. `active` is None
+    where the service does not return it. `version` is the ETag byte for byte, or None.
     """
 
     id: str

@@ -38,7 +38,7 @@ class DesiredState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseState:
-    """What git declared when each resource was last proven. Comes from the ledger; until there is one, there is none."""
+    """What git declared when each resource was last proven. It comes with the ledger; until then there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

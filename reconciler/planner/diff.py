@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ from reconciler.model.resource import (
     unpack,
 )
 from reconciler.model.tenant import People, Tenant
+from reconciler.planner.differences import differences
 from reconciler.planner.matching import Match
 from reconciler.planner.references import Directory, Target
 from reconciler.semantics.canonical import (
@@ -101,7 +103,7 @@ def diff_service_configuration(desired: DesiredConfiguration, live: LiveConfigur
         anchor=None,
         id=None,
         precondition=rules.precondition(live.version),
-        attributes=tuple(changes),
+        attributes=_explained(changes),
     )
 
 
@@ -118,7 +120,7 @@ class Rules:
     capabilities: Capabilities
 
     def precondition(self, version: str | None) -> Precondition:
-        """The strongest guard there is for a resource: its version, else a comparison just before the write (SPEC P3)."""
+        """The strongest guard a resource can have: its version, else a comparison just before the write (P3)."""
         if version and self.capabilities.etag and self.tenant.dialect.etag != "off":
             return Precondition(PreconditionKind.VERSION, version)
         return Precondition(PreconditionKind.COMPARE)
@@ -162,8 +164,14 @@ def _modification(
         anchor=live.anchor,
         id=live.id,
         precondition=rules.precondition(live.version),
-        attributes=tuple(sorted(changes, key=lambda a: a.path)),
+        attributes=_explained(changes),
     )
+
+
+def _explained(changes: Iterable[AttributeChange]) -> tuple[AttributeChange, ...]:
+    """The changes in order of path; those of structured values say where exactly they differ."""
+    ordered = sorted(changes, key=lambda change: change.path)
+    return tuple(replace(change, differences=differences(change.before, change.after)) for change in ordered)
 
 
 def _action(changes: list[AttributeChange]) -> Action:
@@ -187,4 +195,5 @@ def _manager_change(
     for label, target in zip(labels, (current, manager), strict=True):
         if label is not None and target is not None:
             references[label] = directory.anchor(target)
-    return [AttributeChange(MANAGER_PATH, *labels)]
+    before, after = labels
+    return [AttributeChange(MANAGER_PATH, before, after)]

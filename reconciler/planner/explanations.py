@@ -1,4 +1,4 @@
-"""What each guard and finding means, in plain words; for `reconciler explain` and for reviewers who are no programmers."""
+"""What each guard and finding means, in plain words, for reviewers who are no programmers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ GUARD_PAGES: Mapping[str, Page] = {
         "If it is meant: --allow membership-share=N, N being the number of such groups.",
     ),
     "privileged-gain": Page(
-        "Somebody would newly get a group or a role that is listed under `protected`, directly or through nested groups.",
+        "Somebody would newly get a group or a role listed under `protected`, directly or through nested groups.",
         "Access to administration is what an attacker, or a slip, asks for first.",
         "Have the gain approved by somebody who may. Then --allow privileged-gain=N.",
     ),
@@ -57,8 +57,8 @@ GUARD_PAGES: Mapping[str, Page] = {
         "If it is meant: --allow protected=N.",
     ),
     "identity-reuse": Page(
-        "An inactive user would be adopted by userName alone, an externalId would land on a user who has another one, or "
-        "a userName or e-mail address of somebody else would pass to this one.",
+        "An inactive user would be adopted by userName alone, an externalId would land on a user who has another one, "
+        "or a userName or e-mail address of somebody else would pass to this one.",
         "A recycled address must not inherit the access of the person who had it before.",
         "Find out whether it is the same person. If so: --allow identity-reuse=N. If not: give the new person another "
         "name, or delete the old account first.",

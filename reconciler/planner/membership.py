@@ -67,8 +67,8 @@ def diff_memberships(
 ) -> tuple[tuple[Delta, ...], tuple[Unresolved, ...]]:
     """A delta for every group that git speaks about and that is not as stated, and every reference that means nobody.
 
-    `unmanaged` are the patterns of `ownership.unmanaged`; `complete` says whether the inventory proves that a member which
-    resolves to nobody really is nobody.
+    `unmanaged` are the patterns of `ownership.unmanaged`; `complete` says whether the inventory proves that a member
+    which resolves to nobody really is nobody.
     """
     unresolved: list[Unresolved] = []
     wanted: dict[Target, _Wanted] = {}

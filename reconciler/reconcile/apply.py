@@ -224,7 +224,7 @@ def _send_and_prove(work: _Work, connection: Connection) -> tuple[Applied, tuple
     )
     listener.phase_started("applying", len(plan.changes))
     applied = apply_changes(plan.changes, work.live, tools)
-    listener.phase_finished()
+    listener.phase_finished(f"{ended} of {len(plan.changes)} changes ended")
     if applied.interrupted:
         return applied, (), False
     listener.phase_started("proving")

@@ -59,6 +59,7 @@ class AttributeView:
     after: str = ""
     removed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -667,6 +668,7 @@ class _Shown:
             path=path,
             before=shortened(shown(item.before, item.path), self.width),
             after=shortened(shown(item.after, item.path), self.width),
+            differences=tuple(shortened(printable(line), self.width) for line in item.differences),
         )
 
     def values(self, values: Iterable[object], path: str) -> tuple[str, ...]:

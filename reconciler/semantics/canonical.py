@@ -1,7 +1,7 @@
 """One canonical form for all sides: when two values mean the same, and what a managed difference is.
 
-Rules of scim-rfc.md sections 1 and 3. Unassigned, null, [] and {} are one state. A multi-valued attribute is one value, a
-set; its elements are compared by the sub-attributes that git states. Everything here is a pure function.
+Rules of scim-rfc.md sections 1 and 3. Unassigned, null, [] and {} are one state. A multi-valued attribute is one
+value, a set; its elements are compared by the sub-attributes that git states. Everything here is a pure function.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def fold(name: str) -> str:
 
 
 def is_unassigned(value: Any) -> bool:
-    """Whether a value is one of the spellings of "not there" (RFC 7643 section 2.5; "" because servers store it as null)."""
+    """Whether a value is one of the spellings of "not there" (RFC 7643 s2.5; "" because servers store it as null)."""
     return value is None or value == "" or (isinstance(value, list | dict) and not value)
 
 
 def managed_paths(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every managed (path, value) of a body in wire shape.
 
-    Complex attributes yield their sub-attributes, extensions their attributes by full URN path; null stands for "must be
-    empty".
+    Complex attributes yield their sub-attributes, extensions their attributes by full URN path; null stands for "must
+    be empty".
     """
     for name, value in attributes.items():
         if not isinstance(value, dict):
@@ -293,7 +293,7 @@ def _compare_element(path: str, wanted: Any, found: Any, equivalences: Equivalen
 
 
 def shown(value: Any, stated: Any) -> Any:
-    """A value as plans show and digest it: elements sorted, what only the service derives left out unless git states it."""
+    """A value as plans show and digest it: elements sorted, what the service derives left out unless git states it."""
     if is_unassigned(value):
         return None
     if isinstance(value, list):
@@ -319,8 +319,8 @@ def _as_list_of_mappings(value: Any) -> list[Mapping[str, Any]]:
 def merged_elements(wanted: Sequence[Any], live: Any) -> list[Any]:
     """The elements to write: those git wants, each laid over the live element of the same (type, value) or value.
 
-    What git does not state about an element that stays survives the write (SPEC P9), except `primary` once git says which
-    one is primary.
+    What git does not state about an element that stays survives the write (SPEC P9), except `primary` once git says
+    which one is primary.
     """
     rest = [dict(element) for element in _as_list_of_mappings(live)]
     states_primary = any(element.get("primary") for element in _as_list_of_mappings(list(wanted)))

@@ -38,6 +38,8 @@ def plan_to_document(plan: Plan) -> PlanDocument:
         "inventory": {
             "users": plan.inventory.users,
             "groups": plan.inventory.groups,
+            "managedUsers": plan.inventory.managed_users,
+            "managedGroups": plan.inventory.managed_groups,
             "requests": plan.inventory.requests,
             "complete": plan.inventory.complete,
             "reason": plan.inventory.reason,
@@ -180,7 +182,8 @@ def _change(change: Change) -> dict[str, Any]:
 
 
 def _attribute(attribute: AttributeChange) -> dict[str, Any]:
-    return {"path": attribute.path, "before": attribute.before, "after": attribute.after}
+    document: dict[str, Any] = {"path": attribute.path, "before": attribute.before, "after": attribute.after}
+    return {**document, "differences": list(attribute.differences)} if attribute.differences else document
 
 
 def _access(access: AccessChange) -> dict[str, Any]:
