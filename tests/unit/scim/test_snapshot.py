@@ -11,7 +11,7 @@ from reconciler.messages.codec import ListPage
 from reconciler.model.plan import Capabilities
 from reconciler.model.resource import Kind
 from reconciler.model.state import Certificate, LiveState
-from reconciler.scim.snapshot import read_live_state
+from reconciler.scim.snapshot import read_live_state, reread_list
 from tests.fakes.listed_service import ListedService, group, tenant, user
 
 
@@ -295,3 +295,27 @@ def test_a_member_that_cannot_be_told_leaves_its_group_unknown() -> None:
     live = _read(ListedService(groups=[group(1, "u0001"), odd]))
     assert live.groups["g0001"].members == ("u0001",)
     assert live.groups["g0002"].members is None
+
+
+# --- reading one list again ------------------------------------------------------------------------------------------
+
+
+def test_one_list_read_again_replaces_that_list_only() -> None:
+    """For the proof after an apply (SPEC P8): what is gone is gone, what is new is there."""
+    service = ListedService(users=_users(3), groups=[group(1, "u0001")])
+    live = _read(service)
+    service.users = _users(2)
+    service.groups = [group(2), group(3, silent=True)]
+    again = reread_list(service, tenant(page_size=10), Capabilities(), Kind.GROUP, live)
+    assert again is not None
+    assert again.users == live.users
+    assert {id_: found.members for id_, found in again.groups.items()} == {"g0002": (), "g0003": ()}
+
+
+def test_one_list_that_cannot_be_read_completely_again_is_none() -> None:
+    """Then the touched resources are read one by one."""
+    service = ListedService(users=_users(30), groups=[group(1, silent=True)])
+    live = _read(service)
+    assert reread_list(service, tenant(page_size=10), Capabilities(), Kind.GROUP, live) is None
+    service.misbehave = lambda k, s, c, p: _from_page(p, total=31)
+    assert reread_list(service, tenant(page_size=10), Capabilities(), Kind.USER, live) is None
