@@ -79,6 +79,7 @@ class _Draft:
     changes: Sequence[Change]
     findings: Sequence[Finding] = ()
     managed: Mapping[Kind, int]
+    directory: Directory
     unchanged: int = 0
     unmanaged: int = 0
     empty: frozenset[Kind] = frozenset()
@@ -123,6 +124,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         changes=[*changes, *configuration],
         findings=[*findings, *asserted, *_cosmetic_findings(cosmetic), *_membership_findings(deltas, directory)],
         managed={kind: len(ids) for kind, ids in matched.items()},
+        directory=directory,
         unchanged=sum(len(ids - touched) for ids in matched.values()),
         unmanaged=sum(
             len(set(live) - matched[kind] - touched)
@@ -141,6 +143,7 @@ def rebuild_plan(inputs: PlanInputs, approved: Plan, changes: Sequence[Change]) 
     draft = _Draft(
         changes=changes,
         managed={Kind.USER: approved.inventory.managed_users, Kind.GROUP: approved.inventory.managed_groups},
+        directory=_known_by_new_names(build_directory((), (), inputs.live.users, inputs.live.groups), changes),
         unchanged=approved.summary.unchanged,
         unmanaged=approved.summary.unmanaged,
     )
@@ -293,7 +296,7 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
     digested = [replace(c, digest=change_digest(c, tenant=tenant.name, target=tenant.target)) for c in draft.changes]
     changes = tuple({step.change.key: step.change for step in to_steps(digested, sending)}.values())
     targets = bind_labels(changes, live).targets
-    directory = _known_by_new_names(build_directory((), (), live.users, live.groups), changes)
+    directory = draft.directory
     graph = build_access_graph(changes, targets, live)
     access = diff_access(changes, graph, live, directory)
     guards = check_guards(

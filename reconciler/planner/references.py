@@ -24,19 +24,25 @@ Target = str | ResourceKey
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """All users and groups that a plan can name: those that git declares and those that only live knows."""
+    """All users and groups that a plan can name: those that git declares and those that only live knows.
+
+    `shared` holds the names (by kind) and externalIds (kind None) that several of them have.
+    """
 
     users: Mapping[str, LiveUser]
     groups: Mapping[str, LiveGroup]
-    by_name: Mapping[tuple[Kind, str], tuple[Target, ...]]
-    by_external_id: Mapping[str, tuple[Target, ...]]
+    by_name: Mapping[Kind, Mapping[str, Target]]
+    by_external_id: Mapping[str, Target]
+    shared: Mapping[tuple[Kind | None, str], tuple[Target, ...]]
     labels: Mapping[str, str]
 
     def resolve(self, reference: Reference) -> tuple[Target, ...]:
         """Every resource the reference may mean: one is the good case, none is unknown, more is ambiguous."""
         if reference.name is not None and reference.kind is not None:
-            return self.by_name.get((reference.kind, fold(reference.name)), ())
-        return self.by_external_id.get(reference.external_id or "", ())
+            name = fold(reference.name)
+            return self.shared.get((reference.kind, name)) or _one(self.by_name[reference.kind].get(name))
+        external_id = reference.external_id or ""
+        return self.shared.get((None, external_id)) or _one(self.by_external_id.get(external_id))
 
     def label(self, target: Target) -> str:
         """How plans name a member (see `MembershipChange`)."""
@@ -57,7 +63,11 @@ class Directory:
 
     def names(self, kind: Kind) -> Iterable[str]:
         """Every name of a kind, folded; for did-you-mean."""
-        return (name for known, name in self.by_name if known is kind)
+        return self.by_name[kind]
+
+
+def _one(target: Target | None) -> tuple[Target, ...]:
+    return () if target is None else (target,)
 
 
 def build_directory(
@@ -67,14 +77,15 @@ def build_directory(
     live_groups: Mapping[str, LiveGroup],
 ) -> Directory:
     """A directory over matches and the rest of the live state. A matched resource is known by its desired name only."""
-    by_name: dict[tuple[Kind, str], list[Target]] = {}
-    by_external_id: dict[str, list[Target]] = {}
+    by_name: dict[Kind, dict[str, Target]] = {Kind.USER: {}, Kind.GROUP: {}}
+    by_external_id: dict[str, Target] = {}
+    shared: dict[tuple[Kind | None, str], tuple[Target, ...]] = {}
     display: dict[Target, tuple[Kind, str]] = {}
 
     def add(kind: Kind, target: Target, name: str, external_id: str | None) -> None:
-        by_name.setdefault((kind, fold(name)), []).append(target)
+        _note(by_name[kind], shared, (kind, fold(name)), target)
         if external_id is not None:
-            by_external_id.setdefault(external_id, []).append(target)
+            _note(by_external_id, shared, (None, external_id), target)
         display[target] = (kind, name)
 
     def add_match(desired: DesiredUser | DesiredGroup, live: LiveUser | LiveGroup | None) -> None:
@@ -94,14 +105,27 @@ def build_directory(
     for live_group in live_groups.values():
         add_rest(live_group)
     labels = {
-        target: label_of(ResourceKey(kind, name)) if len(by_name[kind, fold(name)]) == 1 else f"id:{target}"
+        target: label_of(ResourceKey(kind, name)) if (kind, fold(name)) not in shared else f"id:{target}"
         for target, (kind, name) in display.items()
         if isinstance(target, str)
     }
     return Directory(
         users=live_users,
         groups=live_groups,
-        by_name={key: tuple(targets) for key, targets in by_name.items()},
-        by_external_id={key: tuple(targets) for key, targets in by_external_id.items()},
+        by_name=by_name,
+        by_external_id=by_external_id,
+        shared=shared,
         labels=labels,
     )
+
+
+def _note(
+    known: dict[str, Target],
+    shared: dict[tuple[Kind | None, str], tuple[Target, ...]],
+    key: tuple[Kind | None, str],
+    target: Target,
+) -> None:
+    """Enter a target under a name; a name that is taken is shared from then on."""
+    first = known.setdefault(key[1], target)
+    if first != target:
+        shared[key] = (*shared.get(key, (first,)), target)

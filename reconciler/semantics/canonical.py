@@ -43,7 +43,8 @@ class Equality(Enum):
 def fold(name: str) -> str:
     """The form in which userNames and group names are matched: NFC, casefolded (SPEC section 3)."""
     if name.isascii():
-        return name.lower()
+        lowered = name.lower()
+        return name if lowered == name else lowered  # one string less for each of a hundred thousand names
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -163,6 +164,8 @@ def compare(path: str, wanted: Any, found: Any, equivalences: Equivalences) -> E
     if is_unassigned(wanted):
         return Equality.SAME if is_unassigned(found) else Equality.DIFFERENT
     if isinstance(wanted, list):
+        if wanted == found:
+            return Equality.SAME
         return _compare_multi_valued(path, wanted, found if isinstance(found, list) else _as_list(found), equivalences)
     return _compare_single(path, wanted, found, equivalences)
 
