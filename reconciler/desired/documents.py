@@ -36,6 +36,9 @@ KINDS = ("Tenant", "User", "Users", "Group", "Groups", "ServiceProviderConfig", 
 _WHOLE = -1
 """The entry number of a resource that is a document of its own."""
 
+_MOST_DEFAULT_NODES = 5_000_000
+"""What `defaults` may grow to, put under every item; counted before it is done."""
+
 _Value = TypeVar("_Value")
 
 
@@ -146,6 +149,10 @@ class DocumentReader:
         if not isinstance(defaults, dict):
             defaults = {}
         if not isinstance(items, list):
+            return
+        if len(items) * _size(defaults) > _MOST_DEFAULT_NODES:
+            message = f"`defaults` under {len(items):,} items would make more than {_MOST_DEFAULT_NODES:,} values"
+            self._find(Code.TOO_MANY_NODES, message, where, (("defaults",),), help_="shorten the defaults")
             return
         take = self._take_user if kind == "Users" else self._take_group
         lines = document.entry_lines.get("items", [])
@@ -276,6 +283,20 @@ class DocumentReader:
                 sensitive=sensitive,
             )
         )
+
+
+def _size(value: Any) -> int:
+    """How many values a tree holds, itself included."""
+    count = 0
+    todo = [value]
+    while todo:
+        node = todo.pop()
+        count += 1
+        if isinstance(node, dict):
+            todo.extend(node.values())
+        elif isinstance(node, list):
+            todo.extend(node)
+    return count
 
 
 def _paths(entry: int, steps: Path) -> tuple[Path, ...]:

@@ -23,7 +23,8 @@ FOLDER = "schemas"
 MAX_BYTES = 256_000
 MAX_DEPTH = 32
 
-_QUANTIFIERS = "*+{"
+_REPEATING = frozenset("*+{")
+_VARYING = frozenset("*+{?|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +138,14 @@ def _repeats_a_repetition(pattern: str) -> bool:
             in_class = True
         elif character == "(":
             stack.append(False)
+            index += pattern.startswith("?", index + 1)  # (?:...), not an optional something
         elif character == ")" and stack:
             varies = stack.pop()
-            if varies and pattern[index + 1 : index + 2] in set(_QUANTIFIERS):
+            if varies and pattern[index + 1 : index + 2] in _REPEATING:
                 return True
             if stack and varies:
                 stack[-1] = True
-        elif (character in _QUANTIFIERS or character == "|") and stack:
+        elif character in _VARYING and stack:
             stack[-1] = True
         index += 1
     return False

@@ -71,13 +71,14 @@ def read_text(path: str) -> tuple[str, Fault | None]:
     except OSError as error:
         return "", Fault(Code.UNREADABLE, f"cannot be read: {_why(error)}", 0, 0)
     try:
-        with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return "", Fault(Code.NOT_A_FILE, "is no regular file", 0, 0)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return "", Fault(Code.NOT_A_FILE, "is no regular file", 0, 0)
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         return "", Fault(Code.UNREADABLE, f"cannot be read: {_why(error)}", 0, 0)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_BYTES:
         message = f"is larger than {MAX_BYTES // 1_000_000} MB and was not read"
         return "", Fault(Code.TOO_LARGE, message, 0, 0, help="spread the documents over several files")

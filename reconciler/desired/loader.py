@@ -50,7 +50,7 @@ _AMBIGUOUS = re.compile(
     r"""(?:[yYnN]|[yY]es|YES|[nN]o|NO|[oO]n|ON|[oO]ff|OFF|True|TRUE|False|FALSE|Null|NULL   # words of YAML 1.1
     |[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)
     |[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+)                                                # other bases
-    |[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?                               # other spellings
+    |[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?                               # other spellings
     |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?                                            # base 60, times of day
     |[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?[ \t]*
         (?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?)?)?)                                                  # dates
@@ -289,7 +289,10 @@ class _Builder:
                     self._decorated(event, value)
             elif kind is MappingStartEvent or kind is SequenceStartEvent:
                 nodes += 1
-                self._opened(event, len(stack))
+                if event.tag is not None:
+                    self._tag(event)
+                if len(stack) >= MAX_DEPTH:
+                    self._too_deep(event)
                 container = {} if kind is MappingStartEvent else []
                 opened = _Frame(container, event.anchor, self._nodes + nodes)
                 if event.anchor is not None:
@@ -366,12 +369,6 @@ class _Builder:
         mark = event.start_mark
         width = max(1, event.end_mark.column - mark.column) if event.end_mark.line == mark.line else 1
         self._result.faults.append(Fault(code, message, mark.line + 1, mark.column + 1, width, help_))
-
-    def _opened(self, event: Any, depth: int) -> None:
-        if event.tag is not None:
-            self._tag(event)
-        if depth >= MAX_DEPTH:
-            self._too_deep(event)
 
     def _too_deep(self, event: Any) -> None:
         message = f"collections are nested deeper than {MAX_DEPTH} levels; the rest of the file was not read"
@@ -509,6 +506,9 @@ def _syntax_fault(error: yaml.YAMLError, text: str) -> Fault:
         mark = getattr(error, "context_mark", None) or mark
     if mark is None:
         return Fault(Code.SYNTAX, message, 0, 0, help=help_)
+    lines = LINE_BREAK.split(text)
+    if mark.line >= len(lines):  # libyaml ends a text that lacks its last line break one line later
+        return Fault(Code.SYNTAX, message, len(lines), len(lines[-1]) + 1, help=help_)
     return Fault(Code.SYNTAX, message, mark.line + 1, mark.column + 1, help=help_)
 
 

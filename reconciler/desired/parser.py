@@ -77,10 +77,7 @@ class _Load:
         tree = self._open()
         if tree is not None:
             self._read(tree, documents=documents)
-        if draft.tenant_place is None and not any(finding.file == self._tenant_file for finding in draft.findings):
-            message = f"no Tenant document in {self._tenant_file}"
-            help_ = f"every tenant folder has a {TENANT_FILE} with `kind: Tenant`"
-            draft.findings.append(Finding(code=Code.NO_TENANT, message=message, file=self._tenant_file, help=help_))
+            self._check_tenant()
         draft.findings.extend(check_rules(draft) if documents else check_exclusives(draft))
         diagnostics = _without_echoes(place(draft.findings, self._text_of))
         is_valid = not any(item.severity is Severity.ERROR for item in diagnostics)
@@ -92,6 +89,13 @@ class _Load:
             files=draft.files,
             documents=draft.documents,
         )
+
+    def _check_tenant(self) -> None:
+        draft = self._draft
+        if draft.tenant_place is None and not any(finding.file == self._tenant_file for finding in draft.findings):
+            message = f"no Tenant document in {self._tenant_file}"
+            help_ = f"every tenant folder has a {TENANT_FILE} with `kind: Tenant`"
+            draft.findings.append(Finding(code=Code.NO_TENANT, message=message, file=self._tenant_file, help=help_))
 
     def _is_tenant_valid(self, diagnostics: list[Diagnostic]) -> bool:
         placed = self._draft.tenant_place

@@ -106,7 +106,7 @@ def place(findings: Iterable[Finding], read: Callable[[str], str | None]) -> lis
     for file, group in by_file.items():
         text = read(file)
         diagnostics.update(_placed(group, text) if text is not None else map(_unplaced, group))
-    return sorted(diagnostics, key=lambda diagnostic: diagnostic.sort_key)
+    return sorted(diagnostics, key=lambda item: (item.sort_key, item.help or "", item.width))
 
 
 def masked(lines: Sequence[str], number: int) -> str:

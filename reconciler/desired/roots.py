@@ -34,7 +34,7 @@ def check_root(root: Path) -> tuple[Diagnostic, ...]:
     except (OSError, RuntimeError):
         message = "the root folder of the desired state is not there, or cannot be read"
         return (*place([Finding(code=Code.NO_ROOT, message=message, file=root.as_posix(), help=ROOT_HELP)], _no_text),)
-    return (*place(_problems(real, entries), lambda name: _text(real / name)),)
+    return (*place(_problems(real, entries), lambda name: _text(real, name)),)
 
 
 def _problems(root: Path, entries: list[str]) -> Iterator[Finding]:
@@ -77,7 +77,7 @@ def _same_targets(root: Path, tenants: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _base_urls(root: Path, name: str) -> Iterator[tuple[int, str]]:
-    for document in parse(_text(root / name) or "").documents:
+    for document in parse(_text(root, name) or "").documents:
         scim = document.value.get("scim") if isinstance(document.value, dict) else None
         base = scim.get("baseUrl") if isinstance(scim, dict) else None
         if isinstance(base, str) and document.value.get("kind") == "Tenant":
@@ -108,8 +108,11 @@ def _holds_yaml(folder: Path) -> bool:
     return False
 
 
-def _text(path: Path) -> str | None:
-    text, fault = read_text(os.path.realpath(path))
+def _text(root: Path, name: str) -> str | None:
+    path = os.path.realpath(root / name)
+    if not is_inside(root, path):
+        return None
+    text, fault = read_text(path)
     return None if fault else text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,19 +63,19 @@ class _Index:
         user_ids: dict[str, int] = {}
         group_ids: dict[str, int] = {}
         for ordinal, user in enumerate(draft.users):
-            users.setdefault(fold(user.user_name), ordinal)
+            users.setdefault(_folded(user.user_name), ordinal)
             if user.external_id is not None:
                 user_ids.setdefault(user.external_id, ordinal)
         for ordinal, group in enumerate(draft.groups):
-            groups.setdefault(fold(group.display_name), ordinal)
+            groups.setdefault(_folded(group.display_name), ordinal)
             if group.external_id is not None:
                 group_ids.setdefault(group.external_id, ordinal)
         return cls(users, groups, user_ids, group_ids)
 
 
 def _duplicates(draft: Draft) -> Iterator[Finding]:
-    user_names = [fold(user.user_name) for user in draft.users]
-    group_names = [fold(group.display_name) for group in draft.groups]
+    user_names = [_folded(user.user_name) for user in draft.users]
+    group_names = [_folded(group.display_name) for group in draft.groups]
     yield from _repeated(Code.SAME_USER_NAME, "userName", user_names, draft.users, draft.user_places)
     yield from _repeated(Code.SAME_GROUP_NAME, "displayName", group_names, draft.groups, draft.group_places)
     user_ids = [user.external_id for user in draft.users]
@@ -169,18 +170,20 @@ def _second_configurations(draft: Draft) -> Iterator[Finding]:
 class _Resolved:
     """What references resolve to. `nested` and `direct` map groups (by ordinal) to member groups and to users.
 
-    The user's side (`groups:`) and the group's side (`members:`) are united, as SPEC section 3 says.
+    The user's side (`groups:`) and the group's side (`members:`) are united (SPEC section 3). `direct` is kept only
+    where a policy asks for it: half a million memberships take room.
     """
 
     def __init__(self, draft: Draft, index: _Index) -> None:
         self.findings: list[Finding] = []
         self.nested: dict[int, list[int]] = {}
-        self.direct: dict[int, set[int]] = {}
+        self.direct: dict[int, array[int]] = {}
+        self._keep_direct = any(placed.value.groups for placed in draft.exclusives)
         self._draft = draft
         self._index = index
         self._users = Nearest(user.user_name for user in draft.users)
         self._groups = Nearest(group.display_name for group in draft.groups)
-        self._targets: dict[int, tuple[Kind, int] | None] = {}
+        self._targets: dict[int, int | None] = {}
         self._external_names = 0
         self._read_groups()
         self._read_users()
@@ -197,11 +200,13 @@ class _Resolved:
                     self._report_ambiguous(reference, self._member_place(ordinal, position, reference))
                 elif target is None:
                     self._unknown(reference, self._member_place(ordinal, position, reference))
-                elif target[0] is Kind.GROUP:
-                    self.nested.setdefault(ordinal, []).append(target[1])
-                else:
-                    self.direct.setdefault(ordinal, set()).add(target[1])
-                earlier = seen.setdefault(target or (reference.kind, fold(str(reference))), position)
+                elif target < 0:
+                    self.nested.setdefault(ordinal, []).append(~target)
+                elif self._keep_direct:
+                    self.direct.setdefault(ordinal, array("l")).append(target)
+                earlier = seen.setdefault(
+                    (reference.kind, fold(str(reference))) if target is None else target, position
+                )
                 if earlier != position:
                     message = f"{reference} is already member number {earlier + 1}"
                     place = self._member_place(ordinal, position, reference)
@@ -214,22 +219,25 @@ class _Resolved:
                 if group is None:
                     place = self._user_place(ordinal, ("groups", position))
                     self._unknown_group(name, place)
-                else:
-                    self.direct.setdefault(group, set()).add(ordinal)
+                elif self._keep_direct:
+                    self.direct.setdefault(group, array("l")).append(ordinal)
             if user.manager is not None and self._target(user.manager) is None:
                 key = "userName" if user.manager.name is not None else "externalId"
                 tail = ("manager", key)
                 place = self._user_place(ordinal, ("enterprise", *tail), (ENTERPRISE_SCHEMA, *tail))
                 self._unknown(user.manager, place)
 
-    def _target(self, reference: Reference) -> tuple[Kind, int] | None:
-        """Kind and ordinal of what a reference names. Equal references are one object, so each is looked up once."""
+    def _target(self, reference: Reference) -> int | None:
+        """The ordinal of the user that a reference names, or its complement (`~ordinal`) for a group.
+
+        Equal references are one object, so each is looked up once.
+        """
         key = id(reference)
         if key not in self._targets:
             self._targets[key] = self._look_up(reference)
         return self._targets[key]
 
-    def _look_up(self, reference: Reference) -> tuple[Kind, int] | None:
+    def _look_up(self, reference: Reference) -> int | None:
         index = self._index
         users = groups = None
         if reference.name is not None:
@@ -240,8 +248,8 @@ class _Resolved:
             users = index.user_ids.get(reference.external_id)
             groups = index.group_ids.get(reference.external_id) if reference.kind is None else None
         if users is not None:
-            return Kind.USER, users
-        return None if groups is None else (Kind.GROUP, groups)
+            return users
+        return None if groups is None else ~groups
 
     def _is_ambiguous(self, reference: Reference) -> bool:
         index = self._index
@@ -447,7 +455,7 @@ def _unknown_names(draft: Draft, index: _Index, roles: Nearest, placed: Placed[E
 def _violators(
     draft: Draft,
     index: _Index,
-    direct: Mapping[int, set[int]],
+    direct: Mapping[int, array[int]],
     children: Mapping[str, Sequence[str]],
     placed: Placed[Exclusive],
 ) -> Iterator[Finding]:
@@ -502,6 +510,12 @@ def _about(
         help=help_,
         severity=severity,
     )
+
+
+def _folded(name: str) -> str:
+    """`fold`, but the same object where folding changes nothing: most names are lower case already."""
+    folded = fold(name)
+    return name if folded == name else folded
 
 
 def _at(resource: DesiredUser | DesiredGroup) -> str:

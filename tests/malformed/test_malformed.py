@@ -8,7 +8,8 @@ Each file in `cases` is one case; its name is the test id. What goes wrong in th
     === acme/users.yaml                      a file below the root, with its content
     === acme/latin1.yaml escaped             the same with backslash escapes, for bytes that are no text
     === acme/big.yaml repeat 11000000        the content so many times over
-    === acme/link.yaml link ../../outside    a symbolic link; === acme/pipe.yaml fifo, === acme/x.yaml folder: what they say
+    === acme/link.yaml link ../../outside    a symbolic link
+    === acme/pipe.yaml fifo                  a named pipe; `folder` makes a folder
 
 Where a case has no acme/tenant.yaml it gets a plain one. Paths that start with ../ lie outside the root.
 """
