@@ -74,7 +74,7 @@ def apply_patch(target: Target, operations: Iterable[Operation]) -> None:
         if operation.path is None:
             _apply_object(target, operation)
         else:
-            _apply_path(target, operation.op, operation.path, operation.value)
+            _apply_path(target, operation.op, parse_patch_path(operation.path, _urns(target)), operation.value)
 
 
 def _read_operation(item: Any) -> Operation:
@@ -101,10 +101,11 @@ def _apply_object(target: Target, operation: Operation) -> None:
     for name, value in operation.value.items():
         if _repeats_what_is_there(target, name, value):
             continue
-        path = parse_patch_path(name, _urns(target))
+        urns = [*_urns(target), name] if _is_new_extension(target, name, value) else _urns(target)
+        path = parse_patch_path(name, urns)
         if path.filter is None and not _is_known(target, path.attribute):
             continue  # unknown attributes are ignored, as in POST and PUT
-        _apply_path(target, operation.op, name, value)
+        _apply_path(target, operation.op, path, value)
 
 
 def _repeats_what_is_there(target: Target, name: str, value: Any) -> bool:
@@ -112,20 +113,28 @@ def _repeats_what_is_there(target: Target, name: str, value: Any) -> bool:
     return name.lower() == "schemas" or (name.lower() == "id" and value == target.identifier)
 
 
+def _is_new_extension(target: Target, name: str, value: Any) -> bool:
+    """Whether a member of an object is an extension nobody defined, and not an attribute named with its URN."""
+    prefixes = tuple(f"{urn.lower()}:" for urn in _urns(target))
+    return isinstance(value, dict) and name.lower().startswith("urn:") and not name.lower().startswith(prefixes)
+
+
 def _is_known(target: Target, path: AttributePath) -> bool:
     return not path.name or path.urn is not None or target.kind.attribute(path.name) is not None
 
 
-def _apply_path(target: Target, op: Op, text: str, value: Any) -> None:
-    path = parse_patch_path(text, _urns(target))
+def _apply_path(target: Target, op: Op, path: PatchPath, value: Any) -> None:
     if not path.attribute.name:
-        _apply_extension(target, op, path, value)
+        _apply_schema(target, op, path, value)
         return
     location = target.kind.locate(path.attribute)
     if location.attribute is None:
         _apply_undefined(target, op, path, location, value)
         return
     _check_mutable(path, location)
+    if location.attribute.name == "schemas":
+        _apply_schemas(op)
+        return
     if location.attribute.name == "members" and target.members is not None:
         _apply_members(target.members, op, path, location.attribute, value)
         return
@@ -134,7 +143,14 @@ def _apply_path(target: Target, op: Op, text: str, value: Any) -> None:
 
 
 def _urns(target: Target) -> list[str]:
-    return [schema.id for schema in target.kind.extensions] + [name for name in target.attributes if ":" in name]
+    stored = [name for name in target.attributes if ":" in name]
+    return [target.kind.schema.id, *(schema.id for schema in target.kind.extensions), *stored]
+
+
+def _apply_schemas(op: Op) -> None:
+    """`schemas` follows from the content: what a client adds to it changes nothing, and nothing can be taken away."""
+    if op is Op.REMOVE:
+        raise mutability("schemas is required and cannot be removed")
 
 
 def _check_mutable(path: PatchPath, location: Location) -> None:
@@ -159,11 +175,20 @@ def _drop_empty(target: Target, urn: str | None) -> None:
         del target.attributes[_stored_urn(target, urn)]
 
 
-def _apply_extension(target: Target, op: Op, path: PatchPath, value: Any) -> None:
-    """The path is the URN of an extension: its attributes are merged, or all removed."""
+def _apply_schema(target: Target, op: Op, path: PatchPath, value: Any) -> None:
+    """The path is the URN of a schema: its attributes are merged, those of an extension can also all be removed."""
     urn = path.attribute.urn or ""
     if path.filter is not None:
-        raise invalid_path(f"{urn} is an extension and has no elements to filter")
+        raise invalid_path(f"{urn} is a schema and has no elements to filter")
+    if urn != target.kind.schema.id:
+        _apply_extension(target, op, urn, value)
+    elif op is Op.REMOVE:
+        raise mutability(f"{urn} is what the resource is made of and cannot be removed")
+    else:
+        _apply_object(target, Operation(op, None, value))
+
+
+def _apply_extension(target: Target, op: Op, urn: str, value: Any) -> None:
     if op is Op.REMOVE or value is None:
         target.attributes.pop(_stored_urn(target, urn), None)
         return
@@ -180,7 +205,7 @@ def _merge_extension(target: Target, op: Op, extension: Schema, value: Any) -> N
     for name, item in value.items():
         attribute = extension.attribute(name)
         if attribute is not None and attribute.mutability is not Mutability.READ_ONLY:
-            _apply_path(target, op, f"{extension.id}:{name}", item)
+            _apply_path(target, op, PatchPath(AttributePath(extension.id, attribute.name)), item)
 
 
 def _apply_undefined(target: Target, op: Op, path: PatchPath, location: Location, value: Any) -> None:
