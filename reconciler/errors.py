@@ -52,12 +52,16 @@ class UsageError(ReconcilerError):
 
 
 class DesiredStateError(ReconcilerError):
-    """The desired state is invalid. `diagnostics` holds every problem of every file."""
+    """The desired state is invalid. `diagnostics` holds every problem of every file.
+
+    `root` is the folder that file names are relative to, where it is known who reads them.
+    """
 
     reference = "invalid-desired-state"
 
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+    def __init__(self, diagnostics: Sequence[Diagnostic], *, root: str = "") -> None:
         self.diagnostics = tuple(diagnostics)
+        self.root = root
         super().__init__(f"the desired state has {len(self.diagnostics)} problem(s)")
 
 

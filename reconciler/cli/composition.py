@@ -17,8 +17,9 @@ from reconciler import __version__
 from reconciler.cli.exits import Exit, worst
 from reconciler.cli.failures import exit_for, print_error
 from reconciler.cli.listening import JsonListener, listener_for
-from reconciler.desired.parser import list_tenants
+from reconciler.desired.roots import check_root, list_tenants
 from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
+from reconciler.model.diagnostic import Severity
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.render import DiagnosticFormat, Format, render_diagnostics
 from reconciler.semantics.nearest import nearest
@@ -75,6 +76,20 @@ def use_color() -> bool:
 
 def chosen_tenants(settings: Settings, names: Iterable[str]) -> tuple[str, ...]:
     """The tenants named, or all there are.
+
+    Raises:
+        DesiredStateError: the root itself is not as it should be.
+        UsageError: a name that no folder has.
+
+    """
+    problems = [item for item in check_root(settings.root) if item.severity is Severity.ERROR]
+    if problems:
+        raise DesiredStateError(problems, root=str(settings.root))
+    return tenants_named(settings, names)
+
+
+def tenants_named(settings: Settings, names: Iterable[str]) -> tuple[str, ...]:
+    """The tenants named, or all there are; nothing is said about the root.
 
     Raises:
         UsageError: a name that no folder has.

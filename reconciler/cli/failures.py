@@ -16,6 +16,7 @@ from reconciler.errors import (
     StalePlan,
     UsageError,
 )
+from reconciler.report.render import DiagnosticFormat, render_diagnostics
 from reconciler.semantics.printable import printable
 
 _EXITS: dict[type[ReconcilerError], Exit] = {
@@ -33,7 +34,10 @@ def exit_for(error: ReconcilerError) -> Exit:
 
 
 def print_error(error: ReconcilerError) -> None:
-    """Message, context and hint on stderr."""
+    """Message, context and hint on stderr; for invalid desired state every diagnostic."""
+    if isinstance(error, DesiredStateError):
+        click.echo(render_diagnostics(error.diagnostics, DiagnosticFormat.TEXT, root=error.root), err=True, nl=False)
+        return
     click.echo(f"{click.style('error', fg='red')}: {_lines(error.message)}", err=True)
     if error.context:
         click.echo(_lines(error.context, "  "), err=True)

@@ -28,7 +28,7 @@ def trust(tenant: str, **options: Any) -> int:
     (name,) = chosen_tenants(settings, (tenant,))
     loaded = load_desired_state(settings.root, name, documents=False)
     if loaded.tenant is None:
-        raise DesiredStateError(loaded.diagnostics)
+        raise DesiredStateError(loaded.diagnostics, root=str(settings.root))
     if settings.user_bindings is None:
         raise ConfigurationError("there is no home folder to keep bindings in", hint="set RECONCILER_BINDINGS instead")
     origins = sorted(origins_of(loaded.tenant))

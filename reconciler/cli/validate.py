@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from reconciler.cli.composition import chosen_tenants, common_options, settings_of, use_color
+from reconciler.cli.composition import common_options, settings_of, tenants_named, use_color
 from reconciler.cli.exits import Exit
 from reconciler.desired.roots import check_root
 from reconciler.reconcile.validate import validate_tenants
@@ -31,7 +31,7 @@ def validate(tenants: tuple[str, ...], format_: str, **options: Any) -> int:
     """
     settings = settings_of(options)
     problems = check_root(settings.root)
-    names = () if problems else chosen_tenants(settings, tenants)
+    names = tenants_named(settings, tenants)
     report = validate_tenants(settings.root, names, problems)
     format_chosen = DiagnosticFormat(format_)
     text = render_diagnostics(report.diagnostics, format_chosen, color=use_color(), root=str(settings.root))
