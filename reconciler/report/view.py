@@ -38,13 +38,15 @@ from reconciler.semantics.printable import printable
 class Folding:
     """From how many on things that only add are counted instead of listed, and how wide a value may be.
 
-    `creates` and `updates` count changes of one kind in one file, `memberships` groups that gain members, `members` the
-    members that one group gains, `access` the users who gain access to one group.
+    `creates` and `updates` count changes of one kind, `memberships` groups that gain members; what is folded is told
+    file by file, and files with no more than `few` are still listed. `members` counts the members that one group gains,
+    `access` the users who gain access to one group.
     """
 
     creates: int = 40
     updates: int = 200
     memberships: int = 60
+    few: int = 3
     members: int = 20
     access: int = 10
     width: int = 160
@@ -255,10 +257,15 @@ def build_plan_view(
         notes=tuple(printable(note) for note in plan.capabilities.notes),
         losing=_losing(plan.changes, show),
         reactivating=_section(
-            [_rest(change) for change in plan.changes if change.action is Action.REACTIVATE], show, len(plan.changes)
+            [_rest(c) for c in plan.changes if c.action is Action.REACTIVATE], show, len(plan.changes), folding.few
         ),
-        creating=_section([_rest(c) for c in plan.changes if c.action is Action.CREATE], show, folding.creates),
-        updating=_section([_rest(c) for c in plan.changes if _is_plain_update(c)], show, folding.updates),
+        creating=_section(
+            [replace(c, members=MembershipChange()) for c in plan.changes if c.action is Action.CREATE],
+            show,
+            folding.creates,
+            folding.few,
+        ),
+        updating=_section([_rest(c) for c in plan.changes if _is_plain_update(c)], show, folding.updates, folding.few),
         joining=_joining(plan.changes, show, folding),
         memberships=f"{plan.summary.memberships_added:,}",
         losses=_access(plan.access.losses, frozenset(), limit=None),
@@ -289,7 +296,9 @@ def _losing(changes: Sequence[Change], show: _Shown) -> Section:
 
 
 def _losing_part(change: Change) -> Change | None:
-    """That part of a change which takes access away, or None."""
+    """That part of a change which takes access away, or None; nobody who is created had any."""
+    if change.action is Action.CREATE:
+        return None
     members = MembershipChange(removed=change.members.removed)
     if change.action is Action.DELETE:
         return replace(change, attributes=(), members=members)
@@ -338,19 +347,26 @@ def _takes_away(change: Change) -> bool:
     )
 
 
-def _section(changes: Sequence[Change], show: _Shown, limit: int) -> Section:
-    """The changes of a section, those of one kind and file counted where there are more than `limit` of them."""
-    foldable: dict[tuple[Kind, str], list[Change]] = defaultdict(list)
-    for change in changes:
-        if not _takes_away(change):
-            foldable[_origin(change)].append(change)
-    folded = {origin: group for origin, group in foldable.items() if len(group) > limit}
+def _section(changes: Sequence[Change], show: _Shown, limit: int, few: int) -> Section:
+    """The changes of a section; beyond `limit` of one kind those in files with more than `few` are counted."""
+    folded = _folded([change for change in changes if not _takes_away(change)], limit, few)
     listed = [change for change in changes if _takes_away(change) or _origin(change) not in folded]
     return Section(
         total=len(changes),
         changes=tuple(show.change(change) for change in listed),
         folds=tuple(_fold(kind, file, group, _facts(group)) for (kind, file), group in folded.items()),
     )
+
+
+def _folded(changes: Iterable[Change], limit: int, few: int) -> dict[tuple[Kind, str], list[Change]]:
+    """What is told by numbers, by kind and file."""
+    by_origin: dict[tuple[Kind, str], list[Change]] = defaultdict(list)
+    for change in changes:
+        by_origin[_origin(change)].append(change)
+    of_kind: Counter[Kind] = Counter()
+    for (kind, _), group in by_origin.items():
+        of_kind[kind] += len(group)
+    return {origin: group for origin, group in by_origin.items() if of_kind[origin[0]] > limit and len(group) > few}
 
 
 def _joining(changes: Sequence[Change], show: _Shown, folding: Folding) -> Section:
@@ -360,12 +376,8 @@ def _joining(changes: Sequence[Change], show: _Shown, folding: Folding) -> Secti
         for change in changes
         if change.members.added
     ]
-    files = Counter(_origin(change) for change in gaining)
-    listed = [change for change in gaining if files[_origin(change)] <= folding.memberships]
-    folded: dict[tuple[Kind, str], list[Change]] = defaultdict(list)
-    for change in gaining:
-        if files[_origin(change)] > folding.memberships:
-            folded[_origin(change)].append(change)
+    folded = _folded(gaining, folding.memberships, folding.few)
+    listed = [change for change in gaining if _origin(change) not in folded]
     return Section(
         total=len(gaining),
         changes=tuple(_first_members(show.change(change), folding.members) for change in listed),

@@ -203,6 +203,31 @@ def test_many_creates_are_told_by_numbers(format_: Format) -> None:
     assert len(json.loads(render_plan(plan, Format.JSON))["changes"]) == 5001
 
 
+@READABLE
+def test_many_creates_in_many_files_are_counted_file_by_file(format_: Format) -> None:
+    """A team a file is how people lay out their folders; a file with one or two stays legible in full."""
+    plan = build_plan(
+        *(
+            build_change(f"User/u{n}@x", Action.CREATE, source=Source(f"team-{n % 12}.yaml", n + 1), attributes=[])
+            for n in range(144)
+        ),
+        build_change("User/boss@x", Action.CREATE, source=Source("boss.yaml", 1), attributes=[("title", None, "Boss")]),
+    )
+    report = render_plan(plan, format_)
+    assert all(lines_with(report, "12 users", f"team-{n}.yaml") for n in range(12))
+    assert lines_with(report, "User/boss@x", "boss.yaml:1")
+    assert "User/u143@x" not in report
+
+
+@READABLE
+def test_who_is_created_inactive_loses_nothing(format_: Format) -> None:
+    """There was no access to lose: the section that reviewers read first stays for those who do."""
+    plan = build_plan(build_change("User/new@x", Action.CREATE, attributes=[("active", None, False)]))
+    report = render_plan(plan, format_)
+    assert "Loses access" not in report
+    assert lines_with(report, "active", "false")
+
+
 def test_many_members_are_shortened_and_many_groups_counted_by_file() -> None:
     """Additions only."""
     big = build_change("Group/Big", added=[f"m{n:03}@x" for n in range(500)], source=Source("a.yaml", 1))
