@@ -37,8 +37,9 @@ def real_root(root: Path) -> Path:
 
 
 def relative_name(root: Path, path: str | Path) -> str:
-    """A path below the root as diagnostics name it."""
-    return Path(os.path.relpath(path, root)).as_posix()
+    """A path below the root as diagnostics name it; bytes in it that are no UTF-8 are shown as replaced."""
+    name = Path(os.path.relpath(path, root)).as_posix()
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "replace")
 
 
 def is_inside(root: Path, path: str | Path) -> bool:

@@ -40,6 +40,9 @@ ALIAS_FLOOR = 10_000
 ALIAS_FACTOR = 10
 """Aliases may stand for `ALIAS_FLOOR` nodes, and for `ALIAS_FACTOR` more for each node that is written out."""
 
+MAX_FAULTS = 10_000
+"""After so many faults the rest of a file is not read: it is something else than desired state."""
+
 LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What libyaml counts as the end of a line."""
 
@@ -366,6 +369,8 @@ class _Builder:
                 self._result.documents.append(Document(number, event.start_mark.line + 1, value, entry_lines))
 
     def _fault(self, code: Code, message: str, event: Any, help_: str | None = None) -> None:
+        if len(self._result.faults) >= MAX_FAULTS:
+            raise _Stop
         mark = event.start_mark
         width = max(1, event.end_mark.column - mark.column) if event.end_mark.line == mark.line else 1
         self._result.faults.append(Fault(code, message, mark.line + 1, mark.column + 1, width, help_))

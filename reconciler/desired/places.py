@@ -114,19 +114,38 @@ def masked(lines: Sequence[str], number: int) -> str:
 
     Inside `auth` every value is, save of the keys that are known to hold none, for a slip in a key hides no secret.
     """
-    line = lines[number]
-    above = list(_keys_above(lines, number))
-    if any(_is_sensitive(name, in_auth="auth" in above[at + 1 :]) for at, name in enumerate(above)):
-        return MASK
-    in_auth = "auth" in above or bool(re.search(r"\bauth[\"']?\s*:", line))
-    position = 0
-    while key := _KEY.search(line, position):
-        position = key.end()
-        value = _value_after(line, key)
-        if _is_sensitive(key["name"], in_auth=in_auth) and not _HARMLESS_VALUE.fullmatch(value):
-            line = line[:position] + MASK + line[position + len(value.rstrip()) :]
-            position += len(MASK)
-    return _USERINFO.sub(MASK + "@", line)
+    return _Masks(lines).line(number)
+
+
+class _Masks:
+    """The lines of a file with what they stand under, found out once."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
+        self._parents = _parents(lines)
+
+    def line(self, number: int) -> str:
+        """One line as it may be shown."""
+        line = self._lines[number]
+        above = list(self._keys_above(number))
+        if any(_is_sensitive(name, in_auth="auth" in above[at + 1 :]) for at, name in enumerate(above)):
+            return MASK
+        in_auth = "auth" in above or bool(re.search(r"\bauth[\"']?\s*:", line))
+        position = 0
+        while key := _KEY.search(line, position):
+            position = key.end()
+            value = _value_after(line, key)
+            if _is_sensitive(key["name"], in_auth=in_auth) and not _HARMLESS_VALUE.fullmatch(value):
+                line = line[:position] + MASK + line[position + len(value.rstrip()) :]
+                position += len(MASK)
+        return _USERINFO.sub(MASK + "@", line)
+
+    def _keys_above(self, number: int) -> Iterator[str]:
+        """The keys under which a line may stand, from the nearest up, as far as indentation tells."""
+        parent = self._parents[number]
+        while parent >= 0:
+            yield from reversed([key["name"] for key in _KEY.finditer(self._lines[parent])])
+            parent = self._parents[parent]
 
 
 def _is_sensitive(name: str, *, in_auth: bool) -> bool:
@@ -145,19 +164,19 @@ def _value_after(line: str, key: re.Match[str]) -> str:
     return found[0] if found else line[key.end() :]
 
 
-def _keys_above(lines: Sequence[str], number: int) -> Iterator[str]:
-    """The keys under which a line stands, from the nearest up, as far as indentation tells."""
-    indent = _indent(lines[number])
-    for above in range(number - 1, -1, -1):
-        if indent == 0:
-            return
-        line = lines[above]
-        width = _indent(line)
-        if line.strip() and width < indent:
-            indent = width
-            key = _KEY.search(line)
-            if key:
-                yield key["name"]
+def _parents(lines: Sequence[str]) -> list[int]:
+    """For each line the nearest line above that is indented less, or -1."""
+    parents: list[int] = []
+    open_: list[tuple[int, int]] = []
+    for number, line in enumerate(lines):
+        indent = _indent(line)
+        is_blank = not line.strip()
+        while open_ and open_[-1][0] >= indent and not is_blank:
+            open_.pop()
+        parents.append(open_[-1][1] if open_ else -1)
+        if not is_blank:
+            open_.append((indent, number))
+    return parents
 
 
 def _indent(line: str) -> int:
@@ -171,7 +190,8 @@ def _placed(findings: list[Finding], text: str) -> list[Diagnostic]:
             wanted.setdefault(finding.document, set()).update(finding.paths)
     spots = find_spots(text, wanted) if wanted else {}
     lines = LINE_BREAK.split(text)
-    return [_diagnostic(finding, _spot(finding, spots), lines) for finding in findings]
+    masks = _Masks(lines)
+    return [_diagnostic(finding, _spot(finding, spots), lines, masks) for finding in findings]
 
 
 def _spot(finding: Finding, spots: Mapping[tuple[int, Path], tuple[Spot, Spot]]) -> Spot:
@@ -203,13 +223,13 @@ def _unplaced(finding: Finding) -> Diagnostic:
     )
 
 
-def _diagnostic(finding: Finding, spot: Spot, lines: list[str]) -> Diagnostic:
+def _diagnostic(finding: Finding, spot: Spot, lines: Sequence[str], masks: _Masks) -> Diagnostic:
     message, help_ = finding.message, finding.help
     excerpt: str | None = None
     width = spot.width
     if 0 < spot.line <= len(lines):
         line = lines[spot.line - 1]
-        excerpt = masked(lines, spot.line - 1)
+        excerpt = masks.line(spot.line - 1)
         start = spot.column - 1
         if finding.sensitive and excerpt == line:
             excerpt = line[:start] + MASK

@@ -33,7 +33,7 @@ def check_root(root: Path) -> tuple[Diagnostic, ...]:
         entries = sorted(os.listdir(real))  # noqa: PTH208  # names are all that is needed
     except (OSError, RuntimeError):
         message = "the root folder of the desired state is not there, or cannot be read"
-        return (*place([Finding(code=Code.NO_ROOT, message=message, file=root.as_posix(), help=ROOT_HELP)], _no_text),)
+        return (*place([Finding(code=Code.NO_ROOT, message=message, file=".", help=ROOT_HELP)], _no_text),)
     return (*place(_problems(real, entries), lambda name: _text(real, name)),)
 
 

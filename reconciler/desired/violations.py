@@ -292,7 +292,14 @@ def _wrong_count(violation: Violation) -> Explained:
 
 def _listed_twice(violation: Violation) -> Explained:
     found: list[Any] = violation.found
-    index = next((at for at, value in enumerate(found) if value in found[:at]), 0)
+    seen: set[str] = set()
+    index = 0
+    for at, entry in enumerate(found):
+        key = repr(entry)
+        if key in seen:
+            index = at
+            break
+        seen.add(key)
     value = shown(found[index]) if isinstance(found[index], str) else "an entry"
     return Explained(
         code=Code.LISTED_TWICE,

@@ -270,3 +270,26 @@ def test_hundreds_of_warnings_are_all_there(tmp_path: Path) -> None:
     assert len(loaded.diagnostics) == 500
     assert {item.severity for item in loaded.diagnostics} == {Severity.WARNING}
     assert loaded.desired is not None
+
+
+def test_a_file_name_that_is_no_text_is_shown_all_the_same(tmp_path: Path) -> None:
+    """Names on disk are bytes; a diagnostic about such a file can be printed."""
+    root = acme(tmp_path)
+    Path(os.fsdecode(os.fsencode(root) + b"/acme/\xff.yaml")).write_text("kind: Usr\n", encoding="utf-8")
+    (item,) = load_desired_state(root, "acme").diagnostics
+    assert item.file == "acme/\N{REPLACEMENT CHARACTER}.yaml"
+    assert item.excerpt == "kind: Usr"
+
+
+def test_a_tenant_file_that_leads_out_of_the_root_is_not_read(tmp_path: Path) -> None:
+    """Neither by loading the tenant nor by comparing it with others."""
+    write(tmp_path, "outside/tenant.yaml", TENANT.format(profile="rfc7644", more=""))
+    root = acme(tmp_path / "root")
+    (root / "beta").mkdir()
+    (root / "beta" / "tenant.yaml").symlink_to("../../outside/tenant.yaml")
+    (root / "gamma").symlink_to("../outside")
+    assert check_root(root) == ()
+    for name, file in (("beta", "beta/tenant.yaml"), ("gamma", "gamma")):
+        loaded = load_desired_state(root, name)
+        assert [(item.code, item.file) for item in loaded.errors if item.code != "V405"] == [("V116", file)]
+        assert loaded.tenant is None

@@ -132,6 +132,7 @@ def test_a_secret_is_not_shown(text: str, shown: str) -> None:
         "auth:\n  token:\n    hunter2",
         "token: >-\n  first line\n\n  hunter2",
         "auth:\n  whatever:\n    - hunter2",
+        "auth: {type: bearer, token:\n  hunter2}",
         "notifications:\n  - url: x\n    secret:\n      hunter2",
         'auth:\n  token: "first\n    hunter2"',
     ],
