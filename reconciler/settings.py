@@ -15,12 +15,14 @@ SECRET_PREFIXES = ("CXONE_", "SCIM_", "RECONCILER_")
 class Settings:
     """Everything the command line and the environment decide for one run.
 
+    `typed` are the options of places as they were typed, to be repeated in the next command that a report suggests.
     `environ` holds only the variables that secrets and bindings may name. `allowed_in_ci` are the guards that
     `RECONCILER_ALLOW` names; under `CI=true` only those can be overridden (SPEC section 8).
     """
 
     root: Path
     state_dir: Path
+    typed: tuple[str, ...] = ()
     log_format: str = "text"
     is_ci: bool = False
     allowed_in_ci: frozenset[str] = frozenset()
@@ -38,6 +40,7 @@ def read_settings(
     return Settings(
         root=Path(root or environ.get("RECONCILER_ROOT") or "desired-state"),
         state_dir=Path(state_dir or environ.get("RECONCILER_STATE_DIR") or ".reconciler"),
+        typed=(*(("--root", root) if root else ()), *(("--state-dir", state_dir) if state_dir else ())),
         log_format=log_format or "text",
         is_ci=environ.get("CI", "").lower() in {"true", "1"},
         allowed_in_ci=frozenset(environ.get("RECONCILER_ALLOW", "").replace(",", " ").split()),

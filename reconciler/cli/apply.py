@@ -95,20 +95,22 @@ def apply(  # noqa: PLR0917 - one parameter an option
                 end = apply_tenant(settings.root, name, surroundings, apply_options)
         except Refused as refused:
             protected = refused.tenant.guards.protected
-            shown = render_plan(refused.plan, Format(format_), color=use_color(), protected=protected)
+            shown = render_plan(
+                refused.plan, Format(format_), color=use_color(), protected=protected, options=settings.typed
+            )
             click.echo(shown, nl=False)
             print_error(refused.cause)
             return exit_for(refused.cause)
-        return _report(end, Format(format_), public_receipt)
+        return _report(end, Format(format_), public_receipt, settings.typed)
 
     return for_each_tenant(settings, surroundings, names, work)
 
 
-def _report(end: ApplyEnd, format_: Format, public_receipt: Path | None) -> Exit:
+def _report(end: ApplyEnd, format_: Format, public_receipt: Path | None, typed: tuple[str, ...]) -> Exit:
     if end.result is None:
         click.echo("Not confirmed: nothing was written.", err=True)
         return Exit.ERROR
-    click.echo(render_apply(end.result, end.plan, format_, color=use_color()), nl=False)
+    click.echo(render_apply(end.result, end.plan, format_, color=use_color(), options=typed), nl=False)
     if format_ is Format.TEXT and end.directory is not None:
         click.echo(f"Receipt: {end.directory / 'receipt.json'}", err=True)
     if public_receipt is not None:

@@ -65,7 +65,9 @@ def plan(
             write_private(out, dump_plan(made))
         saved_as = str(out) if out is not None else None
         protected = tenant.guards.protected
-        text = render_plan(made, Format(format_), color=use_color(), protected=protected, saved_as=saved_as)
+        text = render_plan(
+            made, Format(format_), color=use_color(), protected=protected, saved_as=saved_as, options=settings.typed
+        )
         click.echo(text, nl=False)
         _tell_github(made, settings)
         if made.refused_by:

@@ -55,16 +55,20 @@ def render_plan(
     color: bool = False,
     protected: Iterable[str] = (),
     saved_as: str | None = None,
+    options: Sequence[str] = (),
 ) -> str:
     """The plan as a report, ending with a line break; JSON is the plan document, sealed.
 
     `color` styles text with ANSI sequences. `protected` are the protected entries of tenant.yaml: gains of those groups
-    are always listed. `saved_as` is the file the plan was saved as; the report then names it in the next command.
+    are always listed. `saved_as` is the file the plan was saved as; the report then names it in the next command, and
+    repeats the `options` that were typed.
     """
     if format is Format.JSON:
         return to_json_line(plan_to_document(plan)) + "\n"
     seal = plan_to_document(plan)["seal"] if saved_as is not None else None
-    view = build_plan_view(plan, folding=_FOLDING[format], protected=protected, saved_as=saved_as, seal=seal)
+    view = build_plan_view(
+        plan, folding=_FOLDING[format], protected=protected, saved_as=saved_as, seal=seal, options=options
+    )
     return _render("plan", format, {"plan": view}, color=color)
 
 
@@ -75,11 +79,12 @@ def render_apply(
     *,
     color: bool = False,
     public: bool = False,
+    options: Sequence[str] = (),
 ) -> str:
     """What became of a plan, ending with a line break; JSON is the receipt, with `public` one that names nobody."""
     if format is Format.JSON:
         return to_json_line(receipt_to_document(result, public=public)) + "\n"
-    view = build_apply_view(result, plan, folding=_FOLDING[format])
+    view = build_apply_view(result, plan, folding=_FOLDING[format], options=options)
     return _render("apply", format, {"run": view}, color=color)
 
 

@@ -236,12 +236,18 @@ class ApplyView:
 
 
 def build_plan_view(
-    plan: Plan, *, folding: Folding, protected: Iterable[str] = (), saved_as: str | None = None, seal: str | None = None
+    plan: Plan,
+    *,
+    folding: Folding,
+    protected: Iterable[str] = (),
+    saved_as: str | None = None,
+    seal: str | None = None,
+    options: Sequence[str] = (),
 ) -> PlanView:
     """The plan as its readers see it.
 
     `protected` lists what tenant.yaml protects: access to those groups is never folded. `saved_as` and `seal` say where
-    the plan file went, so that the next command can name it.
+    the plan file went, and `options` which options were typed, so that the next command can repeat them.
     """
     kinds = Counter(change.precondition.kind for change in plan.changes)
     show = _Shown(folding.width)
@@ -281,7 +287,7 @@ def build_plan_view(
         rest=f"{plan.summary.unchanged:,} unchanged, {plan.summary.unmanaged:,} unmanaged",
         estimate=_estimate(plan),
         digest=printable(plan.digest),
-        command=_command(plan, saved_as, seal),
+        command=_command(plan, saved_as, seal, options),
     )
 
 
@@ -547,14 +553,14 @@ def _estimate(plan: Plan) -> str:
     return f"{many(estimate.requests, 'request')}, {time}" + (f"; seats: {seats}" if seats else "")
 
 
-def _command(plan: Plan, saved_as: str | None, seal: str | None) -> str:
+def _command(plan: Plan, saved_as: str | None, seal: str | None, options: Sequence[str]) -> str:
     """What to type next, or "" where there is nothing to do or nothing that helps."""
     if not plan.changes or any(guard.id in _WITHOUT_OVERRIDE for guard in plan.refused_by):
         return ""
     approval = ["--expect-digest", plan.digest]
     if saved_as is not None and seal is not None:
         approval = ["--plan", saved_as, "--expect-seal", seal]
-    words = ["reconciler", "apply", plan.tenant, *approval]
+    words = ["reconciler", "apply", plan.tenant, *options, *approval]
     allows = [_guard(guard).allow for guard in plan.refused_by]
     return " ".join([*(shlex.quote(printable(word)) for word in words), *allows])
 
@@ -562,7 +568,7 @@ def _command(plan: Plan, saved_as: str | None, seal: str | None) -> str:
 _TROUBLE = (Outcome.UNKNOWN, Outcome.FAILED, Outcome.NOT_ATTEMPTED)
 
 
-def build_apply_view(result: ApplyResult, plan: Plan, *, folding: Folding) -> ApplyView:
+def build_apply_view(result: ApplyResult, plan: Plan, *, folding: Folding, options: Sequence[str] = ()) -> ApplyView:
     """The result of a run as its readers see it; every change that was not applied is named."""
     counts = Counter(item.outcome for item in result.results)
     conflicts = [item for item in result.results if item.outcome is Outcome.CONFLICT]
@@ -587,7 +593,7 @@ def build_apply_view(result: ApplyResult, plan: Plan, *, folding: Folding) -> Ap
         complete=result.complete,
         requests=result.requests,
         doubtful=bool(counts[Outcome.UNKNOWN]),
-        command="" if result.complete else f"reconciler plan {shlex.quote(printable(result.tenant))}",
+        command="" if result.complete else shlex.join(["reconciler", "plan", printable(result.tenant), *options]),
     )
 
 
