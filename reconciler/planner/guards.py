@@ -190,7 +190,7 @@ def membership_share(inputs: GuardInputs) -> Count:
             problems.append(f"{group.display_name} ({len(removed)} of {members})")
         elif not added and _loses_last_active(group, {*gone, *(inputs.targets[r] for r in removed)}, inputs.live):
             problems.append(f"{group.display_name} (its last active member)")
-    detail = f"{len(problems)} groups would lose over {percent:g} % of their members or the last active one"
+    detail = f"{_many(problems, 'group')} would lose over {percent:g} % of the members or the last active one"
     return Count(len(problems), 0, detail + _examples(problems))
 
 
@@ -212,7 +212,7 @@ def privileged_gain(inputs: GuardInputs) -> Count:
     for target, (before, after) in inputs.holdings.items():
         name = inputs.directory.label(target).removeprefix("user:")
         gains |= {f"{name} gets role:{role}" for role in (after.roles - before.roles) & roles}
-    return Count(len(gains), 0, f"{len(gains)} protected groups or roles would be given{_examples(gains)}")
+    return Count(len(gains), 0, f"{_many(gains, 'protected access right')} would be given{_examples(gains)}")
 
 
 def protected(inputs: GuardInputs) -> Count:
@@ -229,7 +229,7 @@ def protected(inputs: GuardInputs) -> Count:
         listed = people if change.key.kind is Kind.USER else groups
         if fold(former) in listed or fold(change.key.name) in listed or before.roles & roles:
             problems |= {f"{former} would be {what}" for what in _drastic(change)}
-    detail = f"{len(problems)} protected users, groups or role holders would be touched"
+    detail = f"{_many(problems, 'protected user, group or role holder', 'protected users, groups or role holders')} would be touched"
     return Count(len(problems), 0, detail + _examples(problems))
 
 
@@ -268,7 +268,7 @@ def identity_reuse(inputs: GuardInputs) -> Count:
                 problems.add(f"{change.key.name} is inactive and would be adopted by userName alone")
         own = external.after if external is not None else user.external_id if user is not None else None
         problems |= _taken(change, own, holders)
-    detail = f"{len(problems)} identities would pass to somebody else"
+    detail = f"{_many(problems, 'identity', 'identities')} would pass to somebody else"
     return Count(len(problems), 0, detail + _examples(problems))
 
 
@@ -312,7 +312,7 @@ def _taken(change: Change, own: str | None, holders: Mapping[str, Sequence[LiveU
 def drifted_reactivation(inputs: GuardInputs) -> Count:
     """Somebody suspended the user in the tenant; without a base nobody can tell that git meant to undo it."""
     names = [change.key.name for change in inputs.user_changes(Action.REACTIVATE)]
-    return Count(len(names), 0, f"{len(names)} inactive users would be reactivated{_examples(names)}")
+    return Count(len(names), 0, f"{_many(names, 'inactive user')} would be reactivated{_examples(names)}")
 
 
 def nesting(inputs: GuardInputs) -> Count:
@@ -329,7 +329,7 @@ def nesting(inputs: GuardInputs) -> Count:
             depth = height_above.get(parent, 0) + height_below.get(child, 0)
             if depth > limit:
                 problems.add(f"{child} in {parent} makes a chain of {depth} groups, {limit} are allowed")
-    return Count(len(problems), 0, f"{len(problems)} nested memberships are not possible{_examples(problems)}")
+    return Count(len(problems), 0, f"{_many(problems, 'nested membership')} cannot be made{_examples(problems)}")
 
 
 def _group_edges(inputs: GuardInputs, *, after: bool) -> Children:
@@ -364,7 +364,7 @@ def exclusive(inputs: GuardInputs) -> Count:
             for policy, held in violations(inputs.exclusives, roles=after.roles, groups=groups_after)
             if set(held) - set(now.get(policy, ()))
         }
-    return Count(len(problems), 0, f"{len(problems)} policy violations would be new{_examples(problems)}")
+    return Count(len(problems), 0, f"{_many(problems, 'policy violation')} would be new{_examples(problems)}")
 
 
 def _unchanged_holdings(target: Target, inputs: GuardInputs) -> tuple[Holdings, Holdings]:
@@ -389,7 +389,7 @@ def inactive_member(inputs: GuardInputs) -> Count:
             stated = activity.get(target)
             if stated is False or (stated is None and user is not None and user.active is False):
                 problems.append(f"{label} in {change.key.name}")
-    return Count(len(problems), 0, f"{len(problems)} memberships would go to inactive users{_examples(problems)}")
+    return Count(len(problems), 0, f"{_many(problems, 'membership')} would go to inactive users{_examples(problems)}")
 
 
 def _active_after(change: Change) -> bool | None:
@@ -425,6 +425,10 @@ def _limit(share: ShareLimit, managed: int, floor: int) -> int:
 def _protected(inputs: GuardInputs, prefix: str) -> frozenset[str]:
     entries = inputs.tenant.guards.protected
     return frozenset(fold(entry.removeprefix(prefix)) for entry in entries if entry.startswith(prefix))
+
+
+def _many(items: Collection[object], one: str, several: str = "") -> str:
+    return f"{len(items)} {one if len(items) == 1 else several or one + 's'}"
 
 
 def _examples(names: Iterable[str]) -> str:
