@@ -126,25 +126,34 @@ class _Masks:
 
     def line(self, number: int) -> str:
         """One line as it may be shown."""
-        line = self._lines[number]
+        return self.part(number, 0, len(self._lines[number]))
+
+    def part(self, number: int, start: int, end: int) -> str:
+        """The same for a part of a line; what is in front of it on the line is not looked at."""
+        part = self._lines[number][start:end]
         above = list(self._keys_above(number))
         if any(_is_sensitive(name, in_auth="auth" in above[at + 1 :]) for at, name in enumerate(above)):
             return MASK
-        in_auth = "auth" in above or bool(re.search(r"\bauth[\"']?\s*:", line))
+        in_auth = "auth" in above or bool(re.search(r"\bauth[\"']?\s*:", part))
         position = 0
-        while key := _KEY.search(line, position):
+        while key := _KEY.search(part, position):
             position = key.end()
-            value = _value_after(line, key)
-            if _is_sensitive(key["name"], in_auth=in_auth) and not _HARMLESS_VALUE.fullmatch(value):
-                line = line[:position] + MASK + line[position + len(value.rstrip()) :]
+            if not _is_sensitive(key["name"], in_auth=in_auth):
+                continue
+            value = _value_after(part, key)
+            if not _HARMLESS_VALUE.fullmatch(value):
+                part = part[:position] + MASK + part[position + len(value.rstrip()) :]
                 position += len(MASK)
-        return _USERINFO.sub(MASK + "@", line)
+        return _USERINFO.sub(MASK + "@", part)
 
     def _keys_above(self, number: int) -> Iterator[str]:
         """The keys under which a line may stand, from the nearest up, as far as indentation tells."""
         parent = self._parents[number]
         while parent >= 0:
-            yield from reversed([key["name"] for key in _KEY.finditer(self._lines[parent])])
+            line = self._lines[parent]
+            if len(line) > 2 * _LONGEST_EXCERPT:
+                line = f"{line[:_LONGEST_EXCERPT]} {line[-_LONGEST_EXCERPT:]}"
+            yield from reversed([key["name"] for key in _KEY.finditer(line)])
             parent = self._parents[parent]
 
 
@@ -228,9 +237,12 @@ def _diagnostic(finding: Finding, spot: Spot, lines: Sequence[str], masks: _Mask
     excerpt: str | None = None
     width = spot.width
     if 0 < spot.line <= len(lines):
-        line = lines[spot.line - 1]
-        excerpt = masks.line(spot.line - 1)
-        start = spot.column - 1
+        # Of a line too long to show only the surroundings of the place are looked at: there may be many places on it.
+        is_long = len(lines[spot.line - 1]) > _LONGEST_EXCERPT
+        offset = max(0, spot.column - 1 - _LONGEST_EXCERPT // 2) if is_long else 0
+        line = lines[spot.line - 1][offset : offset + _LONGEST_EXCERPT]
+        start = spot.column - 1 - offset
+        excerpt = masks.part(spot.line - 1, offset, offset + _LONGEST_EXCERPT)
         if finding.sensitive and excerpt == line:
             excerpt = line[:start] + MASK
         if excerpt[: start + 1] != line[: start + 1]:
@@ -243,7 +255,7 @@ def _diagnostic(finding: Finding, spot: Spot, lines: Sequence[str], masks: _Mask
                 width = len(MASK)
             else:
                 excerpt = None
-        if len(line) > _LONGEST_EXCERPT:
+        if is_long:
             excerpt = None
     return Diagnostic(
         code=finding.code,

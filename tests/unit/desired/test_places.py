@@ -158,3 +158,18 @@ def test_a_caret_behind_something_hidden_has_no_excerpt() -> None:
     finding = Finding(code=Code.UNKNOWN_KEY, message="m", file="f", document=0, paths=(("b",),), on_key=True)
     (diagnostic,) = place([finding], lambda _: "{token: hunter2, b: c}")
     assert (diagnostic.column, diagnostic.excerpt) == (18, None)
+
+
+def test_many_findings_on_one_long_line_are_placed_without_its_excerpt() -> None:
+    """A file that a tool wrote on one line: places, no excerpts, secrets hidden in words all the same."""
+    text = "{" + ", ".join(f"key{number}: v" for number in range(5_000)) + ", token: 0777}"
+    findings = [
+        Finding(code=Code.WRONG_TYPE, message="m", file="f", document=0, paths=((f"key{number}",),))
+        for number in range(5_000)
+    ]
+    column = text.index("0777") + 1
+    findings.append(Finding(code=Code.AMBIGUOUS, message="`0777` is unclear", file="f", line=1, column=column, width=4))
+    diagnostics = place(findings, lambda _: text)
+    assert len(diagnostics) == 5_001
+    assert {item.excerpt for item in diagnostics} == {None}
+    assert diagnostics[-1].message == "`***` is unclear"
