@@ -17,6 +17,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from reconciler.sandbox.authentication import check_bearer
+from reconciler.sandbox.config import Profile
 from reconciler.sandbox.definitions import GROUP, USER, ResourceKind
 from reconciler.sandbox.endpoints import bulk, control, discovery, provider, resources
 from reconciler.sandbox.errors import ScimError, not_found, not_implemented
@@ -38,7 +39,7 @@ class Application:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._routes = _build_routes(service)
+        self._routes = _build_routes(service.config.profile, with_control=service.config.admin is not None)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -105,11 +106,13 @@ def _refuse_me(_exchange: Exchange) -> Response:
     raise not_implemented("/Me")
 
 
-def _build_routes(service: Service) -> Map:
+@functools.cache
+def _build_routes(profile: Profile, *, with_control: bool) -> Map:
+    """The routes of all tenants of a profile; compiling them takes longer than everything else at a start."""
     rules = [*_discovery_rules(), *_resource_rules(USER), *_resource_rules(GROUP), *_service_rules()]
-    if service.config.is_cxone:
+    if profile == "cxone":
         rules += _rules(f"{_CXONE_PATH}/ServiceProviderConfig", GET=provider.read, PUT=provider.replace)
-    if service.config.admin is not None:
+    if with_control:
         rules += _rules(f"{_CONTROL_PATH}/requests", GET=control.read_requests)
         rules += _rules(f"{_CONTROL_PATH}/reset", POST=control.reset)
     return Map(rules, strict_slashes=False, merge_slashes=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from waitress import wasyncore
 from waitress.server import create_server
 
 from reconciler.sandbox.app import Application
@@ -21,6 +23,7 @@ __all__ = ["DataFileError", "SandboxConfig", "SandboxServer", "serve_forever"]
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _BODY_CEILING_FACTOR = 4
+_WAKE_SECONDS = 1.0
 
 
 class SandboxServer:
@@ -30,13 +33,14 @@ class SandboxServer:
         self._service = open_service(config)
         self._sockets: dict[int, Any] = {}
         try:
-            self._server = _listen(config, Application(self._service), self._sockets)
+            listener = _listen(config)
         except BaseException:
             self._service.store.close()
             raise
-        self._host, self._port = config.host, int(self._server.effective_port)
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._server.run, name="sandbox", daemon=True)
+        self._host, self._port = config.host, int(listener.getsockname()[1])
+        self._server = _build_server(config, Application(self._service), listener, self._sockets)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
         self._thread.start()
 
     @property
@@ -52,13 +56,15 @@ class SandboxServer:
 
     def close(self) -> None:
         """Stop listening and close the database; requests being answered are finished first."""
-        if self._is_closed:
+        if self._stop.is_set():
             return
-        self._is_closed = True
         self._server.task_dispatcher.shutdown()
-        # The loop ends when it has no socket left; closing them in its own thread leaves it nothing half open.
-        self._server.trigger.pull_trigger(self._close_sockets)
+        self._stop.set()
+        # Waking the loop writes to a socket of its own, so nothing may be closed before the loop has ended.
+        self._server.trigger.pull_trigger()
         self._thread.join()
+        for channel in list(self._sockets.values()):
+            channel.close()
         self._service.store.close()
 
     def __enter__(self) -> Self:
@@ -69,9 +75,9 @@ class SandboxServer:
     ) -> None:
         self.close()
 
-    def _close_sockets(self) -> None:
-        for channel in list(self._sockets.values()):
-            channel.close()
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            wasyncore.loop(timeout=_WAKE_SECONDS, use_poll=True, map=self._sockets, count=1)
 
 
 def serve_forever(config: SandboxConfig, announce: Callable[[str], None]) -> None:
@@ -93,13 +99,20 @@ def _stopping(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _listen(config: SandboxConfig, application: Application, sockets: dict[int, Any]) -> Any:
+def _listen(config: SandboxConfig) -> socket.socket:
+    """A listening socket. Waitress would leave one open behind it when the port is in use."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    return socket.create_server((config.host, config.port), family=family)
+
+
+def _build_server(
+    config: SandboxConfig, application: Application, listener: socket.socket, sockets: dict[int, Any]
+) -> Any:
     """The waitress server. Its own body limit is only a second line: what it refuses is not answered in SCIM JSON."""
     return create_server(
         application,
         map=sockets,
-        host=config.host,
-        port=config.port,
+        sockets=[listener],
         threads=config.threads,
         ident=None,
         max_request_body_size=max(config.max_payload * _BODY_CEILING_FACTOR, 64 * 1024 * 1024),
