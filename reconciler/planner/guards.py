@@ -229,7 +229,8 @@ def protected(inputs: GuardInputs) -> Count:
         listed = people if change.key.kind is Kind.USER else groups
         if fold(former) in listed or fold(change.key.name) in listed or before.roles & roles:
             problems |= {f"{former} would be {what}" for what in _drastic(change)}
-    detail = f"{_many(problems, 'protected user, group or role holder', 'protected users, groups or role holders')} would be touched"
+    what = _many(problems, "protected user, group or role holder", "protected users, groups or role holders")
+    detail = f"{what} would be touched"
     return Count(len(problems), 0, detail + _examples(problems))
 
 
