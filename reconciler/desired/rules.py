@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reconciler.desired.codes import Code
 from reconciler.desired.documents import Draft, Placed, Places
-from reconciler.desired.names import Nearest
+from reconciler.semantics.nearest import Nearest
 from reconciler.desired.places import Finding, Path
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import ENTERPRISE_SCHEMA, DesiredGroup, DesiredUser, Kind, Reference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.desired.names import Nearest
+from reconciler.semantics.nearest import Nearest
 from reconciler.desired.violations import nearest
 
 
