@@ -8,6 +8,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from reconciler.sandbox.definitions import KINDS
 from reconciler.sandbox.errors import ScimError, too_large
 from reconciler.sandbox.preconditions import Preconditions, entity_tag
 from reconciler.sandbox.projection import Projection, read_projection
@@ -86,7 +87,7 @@ class Exchange:
         if self.service.config.supports_etag:
             headers["ETag"] = entity_tag(record.version)
         if status == HTTPStatus.CREATED:
-            headers["Location"] = f"{self.base_url}/{record.kind}s/{record.id}"
+            headers["Location"] = f"{self.base_url}{KINDS[record.kind].endpoint}/{record.id}"
         return self.reply(text, status, headers)
 
 

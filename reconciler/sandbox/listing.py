@@ -10,7 +10,7 @@ from typing import Any
 
 from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.definitions import ResourceKind
-from reconciler.sandbox.errors import ScimError, invalid_path, invalid_syntax, invalid_value, not_implemented
+from reconciler.sandbox.errors import ScimError, invalid_path, invalid_syntax, invalid_value
 from reconciler.sandbox.filters import Filter, parse_attribute_path, parse_filter
 from reconciler.sandbox.matching import build_predicate, find_lookups, mentioned_names, read_values
 from reconciler.sandbox.projection import EVERYTHING, Projection, read_projection
@@ -84,8 +84,6 @@ class Lister:
 
     def _find(self, kinds: Sequence[ResourceKind], query: Query, renderer: Renderer) -> list[int]:
         """The sequence numbers of all results; the same question about the same data is answered from memory."""
-        if query.filter is not None and not self._config.supports_filter:
-            raise not_implemented("filter")
         sort_by = query.sort_by if self._config.supports_sort else None
         if query.filter is None and sort_by is None:
             return self._store.roster(kinds)

@@ -24,7 +24,7 @@ class Projection:
     def wants(self, kind: ResourceKind, name: str) -> bool:
         """Whether an answer of this kind shows anything of a top-level core attribute."""
         if self.included:
-            return any(path.name.lower() == name for path in _paths(kind, self.included) if _in_core(kind, path))
+            return any(path.name.lower() in ("", name) for path in _paths(kind, self.included) if _in_core(kind, path))
         return not any(
             path.name.lower() == name and path.sub is None
             for path in _paths(kind, self.excluded)

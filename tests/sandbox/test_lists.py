@@ -133,6 +133,8 @@ def test_resources_that_come_and_go_between_pages_shift_them(tenant: TenantClien
         ({"attributes": "password"}, set()),
         ({"attributes": "nothing"}, set()),
         ({"attributes": ENTERPRISE_URN}, {ENTERPRISE_URN}),
+        ({"attributes": USER_URN}, {"userName", "title", "name", "emails", "groups", "meta"}),
+        ({"attributes": "urn:acme:nothing:1.0:x"}, set()),
         ({"attributes": f"{ENTERPRISE_URN}:department"}, {ENTERPRISE_URN}),
         ({"attributes": f"{ENTERPRISE_URN}:nothing"}, set()),
         ({"excludedAttributes": "userName,title,id,schemas"}, {"name", "emails", "groups", "meta", ENTERPRISE_URN}),

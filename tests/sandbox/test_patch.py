@@ -105,6 +105,11 @@ CASES: dict[str, tuple[Json, Json]] = {
         _op("add", "emails", [{**HOME, "display": "Home"}]),
         {**BEFORE, "emails": [WORK, {**HOME, "display": "Home"}]},
     ),
+    "add of values without value": (
+        _op("add", "addresses", [{"locality": "Ulm"}, {"locality": "Ulm"}]),
+        {**BEFORE, "addresses": [{"locality": "Ulm"}]},
+    ),
+    "replace chosen values with nothing": (_op("replace", 'emails[type eq "home"]', {}), {**BEFORE, "emails": [WORK]}),
     "a new primary takes the mark": (
         _op("add", "emails", [{**OTHER, "primary": True}]),
         {**BEFORE, "emails": [{**WORK, "primary": False}, HOME, {**OTHER, "primary": True}]},
@@ -391,6 +396,16 @@ class TestMembers:
         tenant.patch(path_of(group), _op("replace", "members", [{"value": bob["id"]}, {"value": cyd["id"]}]))
 
         assert self._names(tenant, group) == ["bob", "cyd"]
+
+    def test_a_member_is_replaced_by_filter(self, tenant: TenantClient) -> None:
+        """RFC 7644 section 3.5.2.3: the values that satisfy the filter give way to the new one."""
+        ann, bob, cyd = (tenant.user(name) for name in ("ann", "bob", "cyd"))
+        group = tenant.group("Staff", ann, bob)
+        path = f'members[value eq "{ann["id"]}" or value eq "{bob["id"]}"]'
+
+        tenant.patch(path_of(group), _op("replace", path, {"value": cyd["id"]}))
+
+        assert self._names(tenant, group) == ["cyd"]
 
     def test_operations_on_members_follow_each_other(self, tenant: TenantClient) -> None:
         """RFC 7644 section 3.5.2: sequential, and no new version when the end is the beginning."""

@@ -237,6 +237,18 @@ def test_locations_follow_the_name_the_client_uses(tenant: TenantClient, host: s
         assert (response.status, shown["status"]) == (400, "400")
 
 
+def test_a_defect_of_the_tenant_is_still_a_scim_error(caplog: pytest.LogCaptureFixture) -> None:
+    """RFC 7644 section 3.12: 500 with a body for the client and the traceback in the log, not the other way round."""
+    service = open_service(SandboxConfig())
+    service.store.close()
+
+    response = Client(Application(service)).get("/scim/v2/Users")
+
+    assert (response.status_code, json.loads(response.data)["status"]) == (500, "500")
+    assert "closed database" not in response.text
+    assert "closed database" in caplog.text
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
