@@ -11,7 +11,7 @@ import click
 from reconciler.cli.exits import Exit
 from reconciler.errors import ConfigurationError
 from reconciler.sandbox.config import SandboxConfig
-from reconciler.sandbox.server import serve_forever
+from reconciler.sandbox.server import DataFileError, serve_forever
 
 
 @click.group(short_help="The embedded tenant, for tests and demos.")
@@ -60,6 +60,10 @@ def serve(  # noqa: PLR0917 - one parameter an option
 
     try:
         serve_forever(config, announce)
+    except DataFileError as error:
+        raise ConfigurationError(
+            f"cannot use {error.path}: {error.reason}", hint="name another file with --data; without it data is in memory"
+        ) from error
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on port {port}: {error.strerror}", hint="choose another one with --port; 0 picks a free one"
