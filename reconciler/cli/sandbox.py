@@ -62,7 +62,8 @@ def serve(  # noqa: PLR0917 - one parameter an option
         serve_forever(config, announce)
     except DataFileError as error:
         raise ConfigurationError(
-            f"cannot use {error.path}: {error.reason}", hint="name another file with --data; without it data is in memory"
+            f"cannot use {error.path}: {error.reason}",
+            hint="name another file with --data; without it data is in memory",
         ) from error
     except OSError as error:
         raise ConfigurationError(
