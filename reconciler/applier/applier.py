@@ -15,7 +15,7 @@ from reconciler.applier.configuration import ConfigurationService, apply_configu
 from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, Rebase, judge
 from reconciler.applier.reading import Reader, Rereader
 from reconciler.applier.sending import Answer, Fatal, Reply, Writer, send_all
-from reconciler.errors import ScimError
+from reconciler.errors import ScimError, ScimMalformed, ScimRejected
 from reconciler.messages.operations import (
     Names,
     Operation,
@@ -28,7 +28,8 @@ from reconciler.messages.operations import (
     to_steps,
     with_ids,
 )
-from reconciler.model.change import Action, AttributeChange, Change, MembershipChange, PreconditionKind
+from reconciler.model.change import Action, Change, MembershipChange, PreconditionKind
+from reconciler.model.dialect import Update
 from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
 from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey, pack, unpack
 from reconciler.model.state import LiveState
@@ -46,7 +47,10 @@ class Service(Reader, Writer, ConfigurationService, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What applying needs beside the plan. `told` hears of each finished change; `wait` sleeps before round n."""
+    """What applying needs beside the plan.
+
+    `told` hears of each finished change; `wait(n)` sleeps before what did not succeed is looked at and sent in round n.
+    """
 
     service: Service
     rereader: Rereader
@@ -86,12 +90,13 @@ class _Track:
 
 @dataclass(slots=True)
 class _Run:
-    """The running state of one apply."""
+    """The running state of one apply. `unreadable` are groups of which the plan did not see the members."""
 
     tools: Tools
     live: LiveState
     tracks: dict[ResourceKey, _Track]
     ids: dict[str, str]
+    unreadable: frozenset[str]
     created_groups: set[str] = field(default_factory=set)
 
     def names(self) -> Names:
@@ -151,26 +156,36 @@ def _begin(changes: Sequence[Change], steps: Sequence[Step], live: LiveState, to
         )
         for change in changes
     }
-    return _Run(tools, live, tracks, bind_labels(changes, live).ids)
+    unreadable = frozenset(group.id for group in live.groups.values() if group.members is None)
+    return _Run(tools, live, tracks, bind_labels(changes, live).ids, unreadable)
 
 
 def _apply_batch(run: _Run, steps: list[Step]) -> None:
     if steps[0].phase is Phase.CONFIGURE:
-        track = run.tracks[steps[0].change.key]
-        track.in_flight = True
-        track.result = apply_configuration(track.change, run.tools.service, MAX_ROUNDS)
-        run.tools.told(track.result)
+        _configure(run, run.tracks[steps[0].change.key])
         return
     todo = steps
     for number in range(1, MAX_ROUNDS + 1):
-        if number > 1:
-            run.tools.wait(number)
         operations = [operation for step in todo if (operation := _prepare(run, step)) is not None]
-        todo = _send(run, operations)
-        if not todo:
+        unsettled = _send(run, operations)
+        if not unsettled:
             return
+        run.tools.wait(number + 1)  # what is still under way on the service is not looked for too early
+        todo = _settle_all(run, unsettled)
     for step in todo:
         _give_up(run, run.tracks[step.change.key])
+
+
+def _configure(run: _Run, track: _Track) -> None:
+    def before() -> None:
+        track.in_flight = True
+
+    try:
+        track.result = apply_configuration(track.change, run.tools.service, MAX_ROUNDS, before)
+    except ScimRejected as error:
+        run.finish(track, Outcome.FAILED, error.message)
+        raise
+    run.tools.told(track.result)
 
 
 def _prepare(run: _Run, step: Step) -> Operation | None:
@@ -182,17 +197,44 @@ def _prepare(run: _Run, step: Step) -> Operation | None:
     if reachable is None:
         _advance(run, track)
         return None
+    sending = run.tools.sending
     if _is_creation(reachable):
-        return to_operation(reachable, None, run.names(), run.tools.sending, version=None)
-    compares = track.change.precondition.kind is not PreconditionKind.VERSION or track.tag_is_useless
+        return to_operation(reachable, None, run.names(), sending, version=None)
+    if _would_drop_members(run, reachable):
+        cause = "who is in it cannot be read, and a PUT would remove them; `dialect: {groupUpdate: patch}` does not"
+        run.finish(track, Outcome.FAILED, cause)
+        return None
+    compares = _compares(track, sending)
     if track.live is None or track.version is None or compares:
-        now = run.tools.rereader.now(track.change, track.id)
-        settled = _settle(run, reachable, now)
+        settled = _reread(run, reachable, track)
         if settled is None:
             return None
         reachable = settled
     version = None if compares else track.version
-    return to_operation(reachable, track.live, run.names(), run.tools.sending, version=version)
+    return to_operation(reachable, track.live, run.names(), sending, version=version)
+
+
+def _compares(track: _Track, sending: Sending) -> bool:
+    """Whether a write is guarded by a comparison just before it: there is no version, or none that is heeded."""
+    guards = {PreconditionKind.VERSION, PreconditionKind.ABSENT}  # ABSENT: a create of this run, which has a version
+    return track.change.precondition.kind not in guards or not sending.versions or track.tag_is_useless
+
+
+def _would_drop_members(run: _Run, step: Step) -> bool:
+    """A group PUT needs its members read completely (SPEC 7.5)."""
+    return step.change.id in run.unreadable and run.tools.sending.group_update is Update.PUT
+
+
+def _reread(run: _Run, step: Step, track: _Track) -> Step | None:
+    """What is left of a step on a fresh read; a resource that cannot be read fails alone."""
+    try:
+        now = run.tools.rereader.now(track.change, track.id)
+    except (ScimRejected, ScimMalformed) as error:
+        if isinstance(error, ScimRejected) and error.status == 401:
+            raise
+        run.finish(track, Outcome.FAILED, f"it cannot be read before the write: {error.message}")
+        return None
+    return _settle(run, step, now)
 
 
 def _is_creation(step: Step) -> bool:
@@ -210,8 +252,8 @@ def _reachable(run: _Run, step: Step, track: _Track) -> Step | None:
     return rest if rest.attributes or rest.added or rest.removed or _is_creation(rest) else None
 
 
-def _send(run: _Run, operations: Sequence[Operation]) -> list[Step]:
-    """Send, settle, and return the steps that are to be sent again."""
+def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
+    """Send, and return the replies that leave something to find out."""
 
     def before(sent: Sequence[Operation]) -> None:
         for operation in sent:
@@ -229,7 +271,7 @@ def _send(run: _Run, operations: Sequence[Operation]) -> list[Step]:
                 run.finish(track, Outcome.FAILED, reply.cause)
             else:
                 unsettled.append(reply)
-    return _settle_all(run, unsettled)
+    return unsettled
 
 
 def _note_written(run: _Run, track: _Track, reply: Reply) -> None:
@@ -244,7 +286,7 @@ def _note_written(run: _Run, track: _Track, reply: Reply) -> None:
             run.finish(track, Outcome.UNKNOWN, "the service did not say its id, and it cannot be found")
             return
         _note_created(run, track, reply.id)
-        track.live = _as_created(operation, reply.id)
+        track.live = None  # the service may have added to it; what comes after reads it first
     elif track.live is not None:
         track.live = _as_written(track.live, operation.step, run.ids)
     _advance(run, track)
@@ -255,14 +297,6 @@ def _note_created(run: _Run, track: _Track, identifier: str) -> None:
     run.ids[label_of(track.change.key)] = identifier
     if track.change.key.kind is Kind.GROUP:
         run.created_groups.add(identifier)
-
-
-def _as_created(operation: Operation, identifier: str) -> LiveUser | LiveGroup:
-    """What a create made, as far as a further write in this run needs it."""
-    key, body = operation.step.change.key, pack(operation.data or {})
-    if key.kind is Kind.USER:
-        return LiveUser(id=identifier, user_name=key.name, external_id=None, active=None, version=None, body=body)
-    return LiveGroup(id=identifier, display_name=key.name, external_id=None, version=None, body=body, members=None)
 
 
 def _as_written(live: LiveUser | LiveGroup, step: Step, ids: Mapping[str, str]) -> LiveUser | LiveGroup:
@@ -294,16 +328,31 @@ def _settle_all(run: _Run, replies: Sequence[Reply]) -> list[Step]:
         return again
     ids = {key: track.id for key, track in run.tracks.items() if track.id is not None}
     changes = [reply.operation.step.change for reply in doubtful]
-    run.live = run.tools.rereader.refreshed(changes, ids, run.live)
+    try:
+        run.live = run.tools.rereader.refreshed(changes, ids, run.live)
+    except (ScimRejected, ScimMalformed) as error:
+        if isinstance(error, ScimRejected) and error.status == 401:
+            raise
+        for reply in doubtful:
+            _leave(run, reply, error)
+        return again
     users, groups = index_live(run.live.users.values()), index_live(run.live.groups.values())
     for reply in doubtful:
         change = reply.operation.step.change
         track = run.tracks[change.key]
-        now = find_live(change, users) if change.key.kind is Kind.USER else find_live(change, groups)
+        known = change if track.id is None else replace(change, id=track.id, action=Action.UPDATE)
+        now = find_live(known, users) if change.key.kind is Kind.USER else find_live(known, groups)
         step = _settle_reply(run, track, reply, now)
         if step is not None:
             again.append(step)
     return again
+
+
+def _leave(run: _Run, reply: Reply, error: ScimError) -> None:
+    """What became of an operation cannot be found out, because reading fails."""
+    outcome = Outcome.UNKNOWN if reply.answer is Answer.UNKNOWN else Outcome.FAILED
+    cause = f"{reply.cause}; reading it again failed: {error.message}"
+    run.finish(run.tracks[reply.operation.step.change.key], outcome, cause)
 
 
 def _settle_reply(run: _Run, track: _Track, reply: Reply, now: LiveUser | LiveGroup | None) -> Step | None:
@@ -355,9 +404,10 @@ def _settle(run: _Run, step: Step, now: LiveUser | LiveGroup | None) -> Step | N
 
 
 def _part(step: Step) -> Change:
-    """The step as a change of its own."""
-    attributes: tuple[AttributeChange, ...] = step.attributes
-    return replace(step.change, attributes=attributes, members=MembershipChange(step.added, step.removed))
+    """The step as a change of its own; what completes a create is an update of what the create made."""
+    action = Action.UPDATE if step.change.action is Action.CREATE and not _is_creation(step) else step.change.action
+    members = MembershipChange(step.added, step.removed)
+    return replace(step.change, action=action, attributes=step.attributes, members=members)
 
 
 def _give_up(run: _Run, track: _Track) -> None:
@@ -366,7 +416,7 @@ def _give_up(run: _Run, track: _Track) -> None:
     answer = reply.answer if reply is not None else Answer.UNKNOWN
     cause = reply.cause if reply is not None else None
     if answer in {Answer.STALE, Answer.GONE, Answer.EXISTS}:
-        run.finish(track, Outcome.CONFLICT, f"it kept changing for {MAX_ROUNDS} rounds")
+        run.finish(track, Outcome.CONFLICT, f"it kept changing for {MAX_ROUNDS} rounds; the last answer: {cause}")
     elif answer is Answer.BUSY:
         run.finish(track, Outcome.FAILED, cause)
     else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from reconciler.applier.conflict import judge_configuration
-from reconciler.errors import PreconditionFailed, ScimRejected
+from reconciler.errors import PreconditionFailed, ScimMalformed, ScimRejected, ScimUnreachable
 from reconciler.model.change import Change
 from reconciler.model.outcome import ChangeResult, Outcome
 from reconciler.model.resource import Attributes, LiveConfiguration, unpack
@@ -26,13 +27,26 @@ class ConfigurationService(Protocol):
         """Replace the document."""
 
 
-def apply_configuration(change: Change, service: ConfigurationService, rounds: int) -> ChangeResult:
-    """The one outcome of a configuration change. APPLIED only if a GET after the PUT shows what was declared."""
-    result = ChangeResult(change=change, outcome=Outcome.FAILED)
+def apply_configuration(
+    change: Change, service: ConfigurationService, rounds: int, before_put: Callable[[], None]
+) -> ChangeResult:
+    """The one outcome of a configuration change. APPLIED only if a GET shows what was declared.
+
+    `before_put` is told that something is about to be sent.
+
+    Raises:
+        ScimUnreachable: the service is away; nothing was sent whose outcome is not known.
+        ScimRejected: 401, and only that.
+
+    """
+    result = ChangeResult(change=change, outcome=Outcome.CONFLICT, cause=f"it kept changing for {rounds} rounds")
     for attempt in range(rounds):
-        live = service.get_configuration()
+        try:
+            live = service.get_configuration()
+        except (ScimRejected, ScimMalformed) as error:
+            return _unread(result, error, attempt)
         if live is None:
-            return replace(result, cause="the service has no ServiceProviderConfig to read")
+            return replace(result, outcome=Outcome.FAILED, cause="the service has no ServiceProviderConfig to read")
         left, disagreements = judge_configuration(change.attributes, live)
         if disagreements:
             cause = "somebody changed it since the plan was made"
@@ -40,23 +54,62 @@ def apply_configuration(change: Change, service: ConfigurationService, rounds: i
         if not left:
             already = None if attempt else "it was so already"
             return replace(result, outcome=Outcome.APPLIED, version=live.version, cause=already)
-        try:
-            service.put_configuration(overlaid_configuration(unpack(live.body), left), live.version)
-        except PreconditionFailed:
-            continue
-        except ScimRejected as error:
-            if error.status in _READ_ONLY:
-                return replace(
-                    result, cause="it is read-only on this tenant; declare `mode: assert` to report drift only"
-                )
-            return replace(result, cause=error.message)
-        return _verified(change, service, result)
-    return replace(result, outcome=Outcome.CONFLICT, cause=f"it kept changing for {rounds} rounds")
+        before_put()
+        refused = _put(service, overlaid_configuration(unpack(live.body), left), live.version)
+        if refused is None:
+            return _verified(change, service, result)
+        result = replace(result, outcome=refused.outcome, cause=refused.cause)
+        if refused.outcome is Outcome.FAILED:
+            return result
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a PUT did not simply succeed. FAILED is final; anything else is read again and judged."""
+
+    outcome: Outcome
+    cause: str
+
+
+def _put(service: ConfigurationService, document: Attributes, version: str | None) -> _Refusal | None:
+    try:
+        service.put_configuration(document, version)
+    except PreconditionFailed as error:
+        return _Refusal(Outcome.CONFLICT, error.message)
+    except ScimRejected as error:
+        if error.status == 401:
+            raise
+        if error.status in _READ_ONLY:
+            return _Refusal(
+                Outcome.FAILED, "it is read-only on this tenant; declare `mode: assert` to report drift only"
+            )
+        return _Refusal(Outcome.UNKNOWN if error.status >= 500 else Outcome.FAILED, error.message)
+    except ScimMalformed as error:
+        return _Refusal(Outcome.UNKNOWN, error.message)
+    except ScimUnreachable as error:
+        if not error.maybe_sent:
+            raise
+        return _Refusal(Outcome.UNKNOWN, error.message)
+    return None
+
+
+def _unread(result: ChangeResult, error: ScimRejected | ScimMalformed, attempt: int) -> ChangeResult:
+    """The document cannot be read: before the first PUT nothing has happened, afterwards nobody knows."""
+    if isinstance(error, ScimRejected) and error.status == 401:
+        raise error
+    outcome = Outcome.UNKNOWN if attempt and result.outcome is Outcome.UNKNOWN else Outcome.FAILED
+    return replace(result, outcome=outcome, cause=error.message)
 
 
 def _verified(change: Change, service: ConfigurationService, result: ChangeResult) -> ChangeResult:
-    live = service.get_configuration()
+    try:
+        live = service.get_configuration()
+    except (ScimRejected, ScimMalformed) as error:
+        cause = f"the service accepted it, and then it could not be read back: {error.message}"
+        return replace(result, outcome=Outcome.UNKNOWN, cause=cause)
     left, disagreements = judge_configuration(change.attributes, live) if live is not None else (change.attributes, ())
     if left or disagreements or live is None:
-        return replace(result, cause="the service accepted it, yet reading it back shows other values")
-    return replace(result, outcome=Outcome.APPLIED, version=live.version)
+        cause = "the service accepted it, yet reading it back shows other values"
+        return replace(result, outcome=Outcome.FAILED, cause=cause)
+    return replace(result, outcome=Outcome.APPLIED, version=live.version, cause=None)

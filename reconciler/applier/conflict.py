@@ -63,7 +63,7 @@ def judge(
         found = _found(attribute.path, now, body)
         if _holds(attribute.path, attribute.after, found, ids, equivalences):
             continue
-        if _holds(attribute.path, attribute.before, found, ids, equivalences):
+        if _holds(attribute.path, _before(attribute, now), found, ids, equivalences):
             left.append(attribute)
         else:
             seen = _label_of(found, ids) if attribute.path == MANAGER_PATH else shown(found, attribute.after)
@@ -128,6 +128,13 @@ def _found(path: str, now: LiveUser | LiveGroup, body: Attributes) -> Any:
     if path == "active" and isinstance(now, LiveUser):
         return now.active is not False  # not returned means active (cxone.md G3)
     return value_at(body, path)
+
+
+def _before(attribute: AttributeChange, now: LiveUser | LiveGroup) -> Any:
+    """What was approved to be there; an `active` that is not returned is true on both sides (cxone.md G3)."""
+    if attribute.path == "active" and isinstance(now, LiveUser):
+        return attribute.before is not False
+    return attribute.before
 
 
 def _holds(path: str, value: Any, found: Any, ids: Mapping[str, str], equivalences: Equivalences) -> bool:

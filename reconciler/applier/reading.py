@@ -10,6 +10,7 @@ from reconciler.model.change import Action, Change
 from reconciler.model.resource import Kind, LiveConfiguration, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.planner.estimate import verification_requests
+from reconciler.planner.matching import matching_creation
 
 ReadList = Callable[[Kind, LiveState], LiveState | None]
 """Reads one whole list again into a snapshot; None where the list cannot be had completely."""
@@ -42,9 +43,9 @@ class Rereader:
         if known_id is not None:
             return self.reader.get(kind, known_id)
         for attribute, value in _identifiers(change):
-            found = self.reader.find(kind, attribute, value)
-            if found:
-                return found[0] if kind is Kind.USER else self.reader.get(kind, found[0].id)
+            found = matching_creation(change, self.reader.find(kind, attribute, value))
+            if found is not None:
+                return found if kind is Kind.USER else self.reader.get(kind, found.id)
         return None
 
     def refreshed(self, changes: Sequence[Change], ids: Mapping[ResourceKey, str], live: LiveState) -> LiveState:

@@ -42,11 +42,21 @@ class Phase(IntEnum):
 
 _KIND_ORDER = {Kind.USER: 0, Kind.SERVICE_PROVIDER_CONFIG: 1, Kind.GROUP: 2}
 _REVOCABLE = ("active", "roles", "entitlements")
+_NAMED_BY = {Kind.USER: "userName", Kind.GROUP: "displayName"}
+
+_MEMBER_BYTES = 160
+"""More than one member takes in a PatchOp: its id, the JSON around it, a remove operation of its own."""
+
+_PAYLOAD_WITHOUT_MEMBERS = 2048
+"""More than a bulk request of one PATCH takes beside its members."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How changes reach this service: the tenant's wishes within what the service can do."""
+    """How changes reach this service: the tenant's wishes within what the service can do.
+
+    `member_batch` is the most members that one PATCH adds or removes; `versions` says whether `If-Match` guards writes.
+    """
 
     bulk: bool
     user_update: Update
@@ -54,6 +64,7 @@ class Sending:
     max_operations: int
     max_payload_bytes: int
     member_batch: int
+    versions: bool
     dialect: Dialect
 
     def update(self, kind: Kind) -> Update:
@@ -65,13 +76,17 @@ def sending_for(tenant: Tenant, capabilities: Capabilities) -> Sending:
     """Live limits can only lower the tenant's (SPEC section 4)."""
     dialect, limits = tenant.dialect, tenant.limits
     patch = capabilities.patch and dialect.patch != "off"
+    bulk = capabilities.bulk and dialect.bulk != "off"
+    max_payload_bytes = _lower(limits, capabilities)
+    in_payload = max(1, (max_payload_bytes - _PAYLOAD_WITHOUT_MEMBERS) // _MEMBER_BYTES)
     return Sending(
-        bulk=capabilities.bulk and dialect.bulk != "off",
+        bulk=bulk,
         user_update=dialect.user_update if patch else Update.PUT,
         group_update=dialect.group_update if patch else Update.PUT,
         max_operations=max(1, min(limits.bulk_operations, capabilities.max_operations or limits.bulk_operations)),
-        max_payload_bytes=_lower(limits, capabilities),
-        member_batch=limits.member_changes_per_request,
+        max_payload_bytes=max_payload_bytes,
+        member_batch=in_payload if bulk else limits.member_changes_per_request,
+        versions=capabilities.etag and dialect.etag != "off",
         dialect=dialect,
     )
 
@@ -117,18 +132,24 @@ def _steps_of(change: Change, sending: Sending, level: int, deferred: frozenset[
         case (_, Action.DELETE):
             return [Step(change, Phase.DELETE, 0)]
         case (_, Action.CREATE):
-            return _creation_steps(change, level, defer_manager=change.key in deferred)
+            return _creation_steps(change, sending, level, defer_manager=change.key in deferred)
         case (Kind.USER, _):
             return _user_steps(change, level, defer_manager=change.key in deferred)
         case _:
             return _group_steps(change, sending, level)
 
 
-def _creation_steps(change: Change, level: int, *, defer_manager: bool) -> list[Step]:
-    """A create carries everything, members included; only a manager that comes later waits."""
+def _creation_steps(change: Change, sending: Sending, level: int, *, defer_manager: bool) -> list[Step]:
+    """A create carries everything, members included; what has to wait is a manager that comes later.
+
+    So do members that would make a bulk request too large, where they can be added later.
+    """
     now, later = _split(change.attributes, lambda a: not (defer_manager and a.path == MANAGER_PATH))
-    steps = [Step(change, Phase.WRITE, level, now, added=change.members.added)]
-    return steps + ([Step(change, Phase.GRANT, 0, later)] if later else [])
+    whole = not sending.bulk or sending.group_update is Update.PUT
+    parts = [change.members.added] if whole else _parts(change.members.added, sending.member_batch)
+    steps = [Step(change, Phase.WRITE, level, now, added=parts[0] if parts else ())]
+    steps += [Step(change, Phase.GRANT, 0, later)] if later else []
+    return steps + [Step(change, Phase.GRANT, number, added=part) for number, part in enumerate(parts[1:])]
 
 
 def _user_steps(change: Change, level: int, *, defer_manager: bool) -> list[Step]:
@@ -144,17 +165,23 @@ def _user_steps(change: Change, level: int, *, defer_manager: bool) -> list[Step
 
 
 def _group_steps(change: Change, sending: Sending, level: int) -> list[Step]:
-    """Members travel on their own, except in a PUT, which cannot help carrying everything."""
+    """Members travel on their own, except in a PUT, which cannot help carrying everything.
+
+    Parts of one group are batches of their own: each is guarded by the version that the one before it left. A rename is
+    sent before additions even by PUT, because others may wait for the name.
+    """
     removed, added = change.members.removed, change.members.added
     if sending.group_update is Update.PUT:
         steps = [Step(change, Phase.REVOKE, 0, removed=removed)] if removed else []
-        phase = Phase.GRANT if added else Phase.WRITE
-        rest = [Step(change, phase, 0 if added else level, change.attributes, added=added)]
-        return steps + (rest if added or change.attributes else [])
-    size = len(removed) + len(added) if sending.bulk else sending.member_batch
-    steps = [Step(change, Phase.REVOKE, 0, removed=part) for part in _parts(removed, size)]
+        if added and not _takes_name(change):
+            return [*steps, Step(change, Phase.GRANT, 0, change.attributes, added=added)]
+        steps += [Step(change, Phase.WRITE, level, change.attributes)] if change.attributes else []
+        return steps + ([Step(change, Phase.GRANT, 0, added=added)] if added else [])
+    parts = enumerate(_parts(removed, sending.member_batch))
+    steps = [Step(change, Phase.REVOKE, number, removed=part) for number, part in parts]
     steps += [Step(change, Phase.WRITE, level, change.attributes)] if change.attributes else []
-    return steps + [Step(change, Phase.GRANT, 0, added=part) for part in _parts(added, size)]
+    parts = enumerate(_parts(added, sending.member_batch))
+    return steps + [Step(change, Phase.GRANT, number, added=part) for number, part in parts]
 
 
 def _parts(labels: tuple[str, ...], size: int) -> list[tuple[str, ...]]:
@@ -216,7 +243,7 @@ def _needs(changes: Sequence[Change]) -> dict[ResourceKey, list[ResourceKey]]:
         (change.key.kind, fold(item.before)): change.key
         for change in changes
         for item in change.attributes
-        if item.path in {"userName", "displayName"}
+        if item.path == _NAMED_BY.get(change.key.kind)
         and change.action is not Action.CREATE
         and isinstance(item.before, str)
     }
@@ -226,15 +253,14 @@ def _needs(changes: Sequence[Change]) -> dict[ResourceKey, list[ResourceKey]]:
         names += change.members.added if change.action is Action.CREATE else []
         wanted = [created[name] for name in names if name in created]
         holder = freed.get((change.key.kind, fold(change.key.name)))
-        if holder is not None and _takes_name(change):
+        if holder is not None and holder != change.key and _takes_name(change):
             wanted.append(holder)
-        needs[change.key] = sorted({key for key in wanted if key.kind is change.key.kind and key != change.key})
+        needs[change.key] = sorted({key for key in wanted if key.kind is change.key.kind})
     return needs
 
 
 def _takes_name(change: Change) -> bool:
-    name_path = "userName" if change.key.kind is Kind.USER else "displayName"
-    return any(attribute.path == name_path for attribute in change.attributes)
+    return any(attribute.path == _NAMED_BY.get(change.key.kind) for attribute in change.attributes)
 
 
 _PREFIXES = ("group:", "user:", "id:", "role:")

@@ -76,8 +76,12 @@ def list_requests(total: int, page: int) -> int:
 
 
 def _compares(step: Step) -> bool:
-    is_configuration = step.change.key.kind is Kind.SERVICE_PROVIDER_CONFIG
-    return step.change.precondition.kind is PreconditionKind.COMPARE and not is_configuration
+    """Whether a step is read before it is sent: no version guards it, or it completes a create of this run."""
+    if step.change.key.kind is Kind.SERVICE_PROVIDER_CONFIG:
+        return False
+    if step.change.action is Action.CREATE:
+        return step.phase is not Phase.WRITE
+    return step.change.precondition.kind is PreconditionKind.COMPARE
 
 
 def _chunks(steps: Sequence[Step], live: LiveState, names: Names, sending: Sending) -> int:

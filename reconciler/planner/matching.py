@@ -8,23 +8,20 @@ from typing import Generic, TypeVar
 
 from reconciler.errors import AmbiguousMatch
 from reconciler.model.change import Action, Change
-from reconciler.model.resource import DesiredGroup, DesiredUser, LiveGroup, LiveUser
+from reconciler.model.resource import DesiredGroup, DesiredUser, Kind, LiveGroup, LiveUser
 from reconciler.semantics.canonical import fold
 
 Desired = TypeVar("Desired", DesiredUser, DesiredGroup)
 Live = TypeVar("Live", LiveUser, LiveGroup)
+Found = TypeVar("Found", bound=LiveUser | LiveGroup)
 
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[Desired, Live]):
-    """One document and the live resource it means, or None where there is none yet.
-
-    `namesake` is a live resource that has the wanted name but belongs to another externalId: no match, yet in the way.
-    """
+    """One document and the live resource it means, or None where there is none yet."""
 
     desired: Desired
     live: Live | None
-    namesake: Live | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +52,52 @@ def index_live(resources: Iterable[Live]) -> Index[Live]:
 
 
 def find_live(change: Change, index: Index[Live]) -> Live | None:
-    """The live resource a change is about: by id, else by anchor; for a create whatever has its externalId or name."""
-    candidates: list[Live] = []
+    """The live resource a change is about: by id, else by anchor; for a create whatever matches it (SPEC section 3)."""
     if change.action is Action.CREATE:
-        external_id = next((a.after for a in change.attributes if a.path == "externalId"), None)
-        candidates += index.by_external_id.get(external_id, ()) if isinstance(external_id, str) else ()
-        candidates += index.by_name.get(fold(change.key.name), ())
-    elif change.id is not None:
-        candidates += [index.by_id[change.id]] if change.id in index.by_id else []
-    else:
-        candidates += index.by_external_id.get(change.anchor or "", ())
-        anchor = change.anchor or ""
-        candidates += [index.by_id[anchor]] if anchor in index.by_id else []
-    return candidates[0] if candidates else None
+        return matching_creation(change, _alike(change, index))
+    if change.id is not None:
+        return index.by_id.get(change.id)
+    anchor = change.anchor or ""
+    anchored = {live.id: live for live in index.by_external_id.get(anchor, ())}
+    if anchor in index.by_id:
+        anchored[anchor] = index.by_id[anchor]
+    if (
+        len(anchored) > 1
+    ):  # somebody's externalId is somebody else's id, or is there twice: the name decides, or nothing
+        names = {fold(change.key.name), *_former_names(change)}
+        anchored = {id_: live for id_, live in anchored.items() if fold(name_of(live)) in names}
+    return next(iter(anchored.values())) if len(anchored) == 1 else None
+
+
+def _former_names(change: Change) -> Iterable[str]:
+    path = "userName" if change.key.kind is Kind.USER else "displayName"
+    return (fold(a.before) for a in change.attributes if a.path == path and isinstance(a.before, str))
+
+
+def matching_creation(change: Change, candidates: Iterable[Found]) -> Found | None:
+    """Of resources, the one that a create made or would duplicate: by externalId, else by name (SPEC section 3).
+
+    One that has the name but another externalId is somebody else.
+    """
+    wanted = _stated_external_id(change)
+    named = None
+    for candidate in candidates:
+        if wanted is not None and candidate.external_id == wanted:
+            return candidate
+        is_other = wanted is not None and candidate.external_id is not None
+        if named is None and not is_other and fold(name_of(candidate)) == fold(change.key.name):
+            named = candidate
+    return named
+
+
+def _alike(change: Change, index: Index[Live]) -> list[Live]:
+    candidates = list(index.by_external_id.get(_stated_external_id(change) or "", ()))
+    candidates += index.by_name.get(fold(change.key.name), ())
+    return candidates
+
+
+def _stated_external_id(change: Change) -> str | None:
+    return next((a.after for a in change.attributes if a.path == "externalId" and isinstance(a.after, str)), None)
 
 
 def match_all(desired: Sequence[Desired], live: Index[Live]) -> tuple[Match[Desired, Live], ...]:
@@ -84,7 +114,7 @@ def match_all(desired: Sequence[Desired], live: Index[Live]) -> tuple[Match[Desi
         candidates = _candidates(document, live, claimed_names)
         if len(candidates) > 1:
             problems.append(f"{_place(document)} could mean {' or '.join(_described(c) for c in candidates)}")
-        matches.append(Match(document, candidates[0] if candidates else None, _namesake(document, candidates, live)))
+        matches.append(Match(document, candidates[0] if candidates else None))
     problems += _claimed_twice(matches)
     if problems:
         raise AmbiguousMatch(
@@ -115,12 +145,6 @@ def _former(document: Desired, live: Index[Live], claimed_names: set[str]) -> It
         return ()
     candidates = live.by_name.get(former, ())
     return [c for c in candidates if document.external_id is None or c.external_id is None]
-
-
-def _namesake(document: Desired, candidates: Sequence[Live], live: Index[Live]) -> Live | None:
-    matched = {candidate.id for candidate in candidates}
-    others = [c for c in live.by_name.get(fold(name_of(document)), ()) if c.id not in matched]
-    return others[0] if others else None
 
 
 def _claimed_twice(matches: Sequence[Match[Desired, Live]]) -> list[str]:

@@ -62,21 +62,30 @@ def diff_memberships(
     groups: Sequence[Match[DesiredGroup, LiveGroup]],
     directory: Directory,
     *,
+    pending: Sequence[Match[DesiredUser, LiveUser]] = (),
     unmanaged: Sequence[str],
     complete: bool,
 ) -> tuple[tuple[Delta, ...], tuple[Unresolved, ...]]:
     """A delta for every group that git speaks about and that is not as stated, and every reference that means nobody.
 
-    `unmanaged` are the patterns of `ownership.unmanaged`; `complete` says whether the inventory proves that a member
-    which resolves to nobody really is nobody.
+    `pending` are users who are still to come from elsewhere; the groups that they name have pending names. `unmanaged`
+    are the patterns of `ownership.unmanaged`; `complete` says whether the inventory proves that a member which resolves
+    to nobody really is nobody.
     """
     unresolved: list[Unresolved] = []
     wanted: dict[Target, _Wanted] = {}
-    for group in groups:
-        wanted[group.live.id if group.live else group.desired.key] = _stated(group, directory, unresolved)
+    for match in groups:
+        wanted[match.live.id if match.live else match.desired.key] = _stated(match, directory, unresolved)
     for user in users:
         for name in user.desired.groups:
-            _join(user, name, wanted, directory, unresolved)
+            group = _joined(user, name, wanted, directory, unresolved)
+            if group is not None:
+                group.members[user.live.id if user.live else user.desired.key] = None
+    for user in pending:
+        for name in user.desired.groups:
+            group = _joined(user, name, wanted, directory, unresolved)
+            if group is not None:
+                group.pending = True
     deltas = (_delta(target, group, directory, unmanaged, complete=complete) for target, group in wanted.items())
     return tuple(d for d in deltas if d.added or d.removed or d.kept or d.unreadable), tuple(unresolved)
 
@@ -100,23 +109,24 @@ def _stated(match: Match[DesiredGroup, LiveGroup], directory: Directory, unresol
     return group
 
 
-def _join(
+def _joined(
     user: Match[DesiredUser, LiveUser],
     name: str,
     wanted: dict[Target, _Wanted],
     directory: Directory,
     unresolved: list[Unresolved],
-) -> None:
+) -> _Wanted | None:
+    """The group that a user names, or None where that is nobody."""
     reference = Reference(Kind.GROUP, name)
     targets = directory.resolve(reference)
     if len(targets) != 1:
         unresolved.append(Unresolved(reference, user.desired.source, user.desired.key, targets))
-        return
+        return None
     target = targets[0]
     if target not in wanted and isinstance(target, str):  # a group that only live knows: members are only added
         live = directory.groups[target]
         wanted[target] = _Wanted(live.key, user.desired.source, live, authoritative=False, members={})
-    wanted[target].members[user.live.id if user.live else user.desired.key] = None
+    return wanted[target]
 
 
 def _delta(target: Target, group: _Wanted, directory: Directory, unmanaged: Sequence[str], *, complete: bool) -> Delta:
@@ -129,7 +139,7 @@ def _delta(target: Target, group: _Wanted, directory: Directory, unmanaged: Sequ
             member
             for member in live_members
             if member not in group.members
-            and not _is_unmanaged(directory.label(member), unmanaged)
+            and not _is_unmanaged(member, directory, unmanaged)
             and (complete or member in directory.users or member in directory.groups)
         ]
     return Delta(
@@ -143,8 +153,14 @@ def _delta(target: Target, group: _Wanted, directory: Directory, unmanaged: Sequ
     )
 
 
-def _is_unmanaged(label: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(fold(label), fold(pattern)) for pattern in patterns)
+def _is_unmanaged(member: str, directory: Directory, patterns: Sequence[str]) -> bool:
+    """Whether a pattern names the member: `group:` patterns speak of groups, all others of users (SPEC section 4)."""
+    group, user = directory.groups.get(member), directory.users.get(member)
+    if group is not None:
+        name = fold(group.display_name)
+        return any(fnmatchcase(name, fold(p.removeprefix("group:"))) for p in patterns if p.startswith("group:"))
+    name = fold(user.user_name if user is not None else member)
+    return any(fnmatchcase(name, fold(p)) for p in patterns if not p.startswith("group:"))
 
 
 def live_parents(groups: Mapping[str, LiveGroup]) -> dict[str, list[str]]:

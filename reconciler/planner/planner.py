@@ -48,7 +48,7 @@ from reconciler.planner.matching import Match, index_live, match_all
 from reconciler.planner.membership import Delta, Unresolved, diff_memberships
 from reconciler.planner.references import Directory, Target, build_directory
 from reconciler.semantics.digest import change_digest, plan_digest
-from reconciler.semantics.nearest import nearest
+from reconciler.semantics.nearest import Nearest
 
 _UNKNOWN = {Kind.USER: "V505", Kind.GROUP: "V506", None: "V507"}
 _AMBIGUOUS = "V508"
@@ -103,6 +103,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         users,
         groups,
         directory,
+        pending=pending,
         unmanaged=inputs.tenant.ownership.unmanaged,
         complete=inputs.live.certificate(Kind.USER).complete and inputs.live.certificate(Kind.GROUP).complete,
     )
@@ -130,7 +131,11 @@ def build_plan(inputs: PlanInputs) -> Plan:
             len(set(live) - matched[kind] - touched)
             for kind, live in ((Kind.USER, inputs.live.users), (Kind.GROUP, inputs.live.groups))
         ),
-        empty=frozenset(kind for kind, found in ((Kind.USER, users), (Kind.GROUP, groups)) if not found),
+        empty=frozenset(
+            kind
+            for kind, declared in ((Kind.USER, inputs.desired.users), (Kind.GROUP, inputs.desired.groups))
+            if not declared
+        ),
     )
     return _assemble(inputs, draft)
 
@@ -179,7 +184,8 @@ def _check_references(unresolved: Sequence[Unresolved], directory: Directory, *,
 
     """
     pending = [u for u in unresolved if external and not u.candidates and u.reference.kind is not Kind.GROUP]
-    diagnostics = [_reference_diagnostic(u, directory) for u in unresolved if u not in pending]
+    known = {kind: Nearest(directory.names(kind)) for kind in (Kind.USER, Kind.GROUP)}
+    diagnostics = [_reference_diagnostic(u, known) for u in unresolved if u not in pending]
     if diagnostics:
         raise DesiredStateError(sorted(diagnostics, key=lambda d: d.sort_key))
     return [
@@ -188,7 +194,7 @@ def _check_references(unresolved: Sequence[Unresolved], directory: Directory, *,
     ]
 
 
-def _reference_diagnostic(unresolved: Unresolved, directory: Directory) -> Diagnostic:
+def _reference_diagnostic(unresolved: Unresolved, known: Mapping[Kind, Nearest]) -> Diagnostic:
     reference, needed_by = unresolved.reference, unresolved.needed_by
     if unresolved.candidates:
         listed = ", ".join(sorted(str(target) for target in unresolved.candidates))
@@ -199,8 +205,7 @@ def _reference_diagnostic(unresolved: Unresolved, directory: Directory) -> Diagn
             _UNKNOWN[reference.kind],
             f"{needed_by}: {reference} is neither declared in git nor in the tenant",
         )
-        kind = reference.kind or Kind.USER
-        close = nearest(reference.name or "", directory.names(kind))
+        close = known[reference.kind or Kind.USER].to(reference.name or "")
         remedy = f"did you mean {close}?" if close else "declare it, or remove the reference"
     return Diagnostic(
         code=code,

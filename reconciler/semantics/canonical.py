@@ -325,29 +325,36 @@ def merged_elements(wanted: Sequence[Any], live: Any) -> list[Any]:
     What git does not state about an element that stays survives the write (SPEC P9), except `primary` once git says
     which one is primary.
     """
-    rest = [dict(element) for element in _as_list_of_mappings(live)]
-    states_primary = any(element.get("primary") for element in _as_list_of_mappings(list(wanted)))
+    elements = list(wanted)
+    kept = _counterparts(elements, _as_list_of_mappings(live))
+    states_primary = any(element.get("primary") for element in _as_list_of_mappings(elements))
     written: list[Any] = []
-    for element in wanted:
+    for index, element in enumerate(elements):
         if not isinstance(element, Mapping):
             written.append(element)
             continue
-        index = _counterpart(element, rest)
-        kept = rest.pop(index) if index is not None else {}
-        kept.pop("$ref", None)
-        if states_primary:
-            kept.pop("primary", None)
-        merged = {**kept, **element}
+        dropped = {"$ref", "primary"} if states_primary else {"$ref"}
+        merged = {name: value for name, value in kept.get(index, {}).items() if name not in dropped} | dict(element)
         written.append({name: value for name, value in merged.items() if not is_unassigned(value)})
     return written
 
 
-def _counterpart(element: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> int | None:
-    for names in (("value", "type"), ("value",)) if "value" in element else (("type",),):
-        for index, candidate in enumerate(candidates):
-            if all(_same_text(element.get(name), candidate.get(name)) for name in names):
-                return index
-    return None
+def _counterparts(wanted: Sequence[Any], live: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """By position in `wanted`, the live element that stays as it; exact counterparts go before similar ones."""
+    found: dict[int, Mapping[str, Any]] = {}
+    rest = list(live)
+    for names in (("value", "type"), ("value",), ("type",)):
+        for index, element in enumerate(wanted):
+            if index in found or not isinstance(element, Mapping) or (names == ("type",)) is ("value" in element):
+                continue
+            position = next((n for n, candidate in enumerate(rest) if _alike(element, candidate, names)), None)
+            if position is not None:
+                found[index] = rest.pop(position)
+    return found
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return all(_same_text(one.get(name), other.get(name)) for name in names)
 
 
 def _same_text(one: Any, other: Any) -> bool:
