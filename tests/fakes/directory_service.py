@@ -252,7 +252,7 @@ class DirectoryService:
         method, path = operation["method"], operation["path"]
         result = {"method": method, "bulkId": operation["bulkId"]}
         try:
-            _refuse(fault)
+            _refuse(fault, method)
             id_ = self._write(method, path, operation.get("version"), operation.get("data") or {})
         except _Refused as refused:
             response = {"status": str(refused.status), "scimType": refused.scim_type, "detail": refused.detail}
@@ -276,7 +276,7 @@ class DirectoryService:
         if fault.interrupt == "before":
             raise KeyboardInterrupt
         try:
-            _refuse(fault)
+            _refuse(fault, method)
             write()
         except _Refused as refused:
             guarded_conflict = refused.status == 409 and version is not None and refused.scim_type != "uniqueness"
@@ -408,8 +408,8 @@ class DirectoryService:
         self.log.append(line)
 
 
-def _refuse(fault: Fault) -> None:
-    if fault.refuse is not None:
+def _refuse(fault: Fault, method: str) -> None:
+    if fault.refuse is not None and (method, fault.refuse[0]) != ("POST", 412):  # a create has no version to miss
         raise _Refused(fault.refuse[0], "as scripted", fault.refuse[1])
 
 
