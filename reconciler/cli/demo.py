@@ -291,7 +291,7 @@ def _mass_deactivation_refused(stage: Stage, teller: Teller) -> None:
         """A merge goes wrong: in people/support-tier-1.yaml `active: true` becomes `active: false`, for the whole team.
         Somebody runs apply, in a hurry, with --yes.""",
     )
-    stage.edit(_TIER_1, "active: true", "active: false")
+    take_back = stage.edit(_TIER_1, "active: true", "active: false")
     before = stage.snapshot()
     teller.run(
         f"reconciler apply {TENANT} --yes",
@@ -302,10 +302,18 @@ def _mass_deactivation_refused(stage: Stage, teller: Teller) -> None:
     teller.expect(stage.snapshot() == before, "something was written although a guard refused")
     teller.say(
         """Refused, and nothing was sent: every version in the tenant is what it was. Guards judge the whole plan before
-        the first write. There is no general force; each guard would have to be let through by its name. And if you
-        wonder what a guard is about:"""
+        the first write. There is no general force; each guard would have to be let through by its name. What a guard is
+        about, it says itself:"""
     )
     teller.run("reconciler explain removal-share", exit_=Exit.DONE, says="removal-share (guard)")
+    take_back()
+    teller.say("The merge is taken back, and git and the tenant are equal again:")
+    teller.run(
+        f"reconciler plan {TENANT} --detailed-exitcode",
+        exit_=Exit.DONE,
+        says="No changes.",
+        shown=(Part("No changes."),),
+    )
 
 
 def _operation(op: str, path: str, value: object = None) -> dict[str, object]:

@@ -16,7 +16,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.composition import settings_of, surroundings_of, use_color
+from reconciler.cli.composition import surroundings_of, use_color
 from reconciler.cli.exits import Exit
 from reconciler.cli.listening import PlainListener
 from reconciler.desired.parser import load_desired_state
@@ -26,6 +26,7 @@ from reconciler.model.resource import Attributes, Kind, LiveGroup, LiveUser, unp
 from reconciler.model.state import LiveState
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.sandbox.server import SandboxConfig, SandboxServer
+from reconciler.settings import read_settings
 
 TENANT = "acme-prod"
 ROOT = "desired-state"
@@ -74,13 +75,14 @@ class Stage:
             raise KeyboardInterrupt
         return Ran(line, code, output.getvalue())
 
-    def edit(self, file: str, old: str, new: str) -> None:
-        """Change a file of the desired state, as an editor would."""
+    def edit(self, file: str, old: str, new: str) -> Callable[[], object]:
+        """Change a file of the desired state, as an editor would; what is returned takes it back."""
         path = self.folder / ROOT / file
         text = path.read_text(encoding="utf-8")
         if old not in text:
             raise DemoFailed(f"the sample tenant is not as the demo knows it: {file} does not say {old!r}")
         path.write_text(text.replace(old, new), encoding="utf-8")
+        return lambda: path.write_text(text, encoding="utf-8")
 
     def user(self, user_name: str) -> LiveUser:
         """A user, as the tenant holds it now."""
@@ -115,7 +117,7 @@ class Stage:
 
     @contextlib.contextmanager
     def _connected(self, *, read_only: bool) -> Iterator[Connection]:
-        settings = settings_of({"root": str(self.folder / ROOT)})
+        settings = read_settings(os.environ, root=str(self.folder / ROOT))
         loaded = load_desired_state(settings.root, TENANT, documents=False)
         if loaded.tenant is None:
             raise DemoFailed("the sample tenant.yaml is not valid", context=str(loaded.diagnostics))
