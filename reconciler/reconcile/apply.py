@@ -31,6 +31,7 @@ from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.plan import counted, load_valid, plan_connected, tell_guards, with_notes
 from reconciler.reconcile.rundir import new_run, open_run, tenant_lock
 from reconciler.reconcile.surroundings import Surroundings
+from reconciler.report.values import many
 
 Confirm = Callable[[Plan, Tenant], bool]
 """Shows a plan that no guard refuses and says whether to go on."""
@@ -236,7 +237,7 @@ def _send_and_prove(work: _Work, connection: Connection) -> tuple[Applied, tuple
     except KeyboardInterrupt:
         listener.phase_finished("not proven: interrupted")
         return replace(applied, interrupted=True), (), False
-    listener.phase_finished(f"{len(residual)} differences")
+    listener.phase_finished(many(len(residual), "difference"))
     return applied, residual, True
 
 

@@ -11,6 +11,7 @@ from reconciler.model.resource import Kind
 from reconciler.model.state import LiveState
 from reconciler.model.tenant import Tenant
 from reconciler.reconcile.surroundings import PLURALS, Surroundings
+from reconciler.report.values import many
 from reconciler.scim.capabilities import read_capabilities
 from reconciler.scim.client import ScimClient
 from reconciler.scim.snapshot import read_live_state, reread_list
@@ -39,7 +40,8 @@ class Connection:
             configuration=configuration,
             progress=lambda _, done, total: listener.phase_advanced(done, total),
         )
-        listener.phase_finished(f"{len(live.users)} users, {len(live.groups)} groups, {self.client.requests} requests")
+        read = (many(len(live.users), "user"), many(len(live.groups), "group"), many(self.client.requests, "request"))
+        listener.phase_finished(", ".join(read))
         return live
 
     def reread(self, kind: Kind, live: LiveState) -> LiveState | None:

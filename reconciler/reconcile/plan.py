@@ -15,6 +15,7 @@ from reconciler.model.tenant import Tenant
 from reconciler.planner.planner import PlanInputs, build_plan
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.surroundings import Surroundings
+from reconciler.report.values import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def load_valid(root: Path, tenant: str, surroundings: Surroundings) -> tuple[Ten
     listener = surroundings.listener
     listener.phase_started("loading the desired state")
     loaded = load_desired_state(root, tenant)
-    listener.phase_finished(f"{loaded.documents} documents in {loaded.files} files")
+    listener.phase_finished(f"{many(loaded.documents, 'document')} in {many(loaded.files, 'file')}")
     if loaded.tenant is None or loaded.desired is None or loaded.errors:
         raise DesiredStateError(loaded.diagnostics)
     return loaded.tenant, loaded.desired, loaded
@@ -69,7 +70,7 @@ def plan_connected(
         created_at=surroundings.timestamp(),
     )
     plan = build_plan(inputs)
-    surroundings.listener.phase_finished(f"{len(plan.changes)} changes")
+    surroundings.listener.phase_finished(many(len(plan.changes), "change"))
     tell_guards(plan, surroundings)
     return Planned(plan, inputs)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reconciler.desired.parser import load_desired_state
 from reconciler.model.diagnostic import Diagnostic, Severity
+from reconciler.report.values import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,6 @@ def validate_tenants(root: Path, tenants: Iterable[str], problems: Sequence[Diag
         loaded = load_desired_state(root, name)
         found.update(loaded.diagnostics)
         if loaded.desired is not None:
-            users, groups = len(loaded.desired.users), len(loaded.desired.groups)
-            lines.append(f"{name}: {users} users and {groups} groups in {loaded.files} files are valid")
+            users, groups = many(len(loaded.desired.users), "user"), many(len(loaded.desired.groups), "group")
+            lines.append(f"{name}: {users} and {groups} in {many(loaded.files, 'file')} are valid")
     return ValidationReport(tuple(sorted(found, key=lambda item: item.sort_key)), "\n".join(lines))

@@ -128,6 +128,14 @@ def test_wheel_carries_the_schemas_as_package_data(distributions: Distributions)
     assert {f"reconciler/_schemas/{name}" for name in schemas} <= names
 
 
+def test_wheel_carries_the_sample_tenant(distributions: Distributions) -> None:
+    """`reconciler demo` needs no checkout: `desired-state` becomes `reconciler/_desired_state`."""
+    sample = files_below(ROOT / "desired-state")
+    assert sample
+    names = set(zipfile.ZipFile(distributions.wheel).namelist())
+    assert {f"reconciler/_desired_state/{name}" for name in sample} <= names
+
+
 def test_wheel_carries_the_templates(distributions: Distributions) -> None:
     """Reports are rendered from files that travel with the code."""
     templates = files_below(ROOT / "reconciler" / "report" / "templates")
@@ -194,3 +202,10 @@ def test_installed_command_reports_what_the_schema_forbids(installation: Install
     assert done.returncode == 3, done.stdout + done.stderr
     assert "userName" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_installed_command_tells_the_whole_story(installation: Installation) -> None:
+    """The demo runs on what the wheel carries, and checks each of its steps."""
+    done = installation.run("reconciler", "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "What you have just seen" in done.stdout
