@@ -174,8 +174,8 @@ class Workplace:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def tenant(self, base_url: str, name: str = "acme", **settings: Any) -> None:
-        """Write tenant.yaml; `settings` override its top-level keys (JSON is YAML)."""
+    def tenant(self, base_url: str, name: str = "acme", **settings: Any) -> dict[str, Any]:
+        """Write tenant.yaml and return what it says; `settings` override its top-level keys (JSON is YAML)."""
         document = {
             "kind": "Tenant",
             "name": name,
@@ -186,6 +186,7 @@ class Workplace:
             **settings,
         }
         self.write(f"{name}/tenant.yaml", json.dumps(document))
+        return document
 
     def organisation(self, base_url: str, name: str = "acme", **settings: Any) -> None:
         """The small organisation: four people, two groups."""

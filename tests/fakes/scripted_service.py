@@ -73,6 +73,7 @@ def scripted(script: Callable[[Seen], Answer] | list[Answer]) -> Iterator[tuple[
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 10
+        disable_nagle_algorithm = True  # head and body are two writes: the second would wait for an acknowledgement
 
         def setup(self) -> None:
             service.connections += 1
