@@ -19,7 +19,7 @@ from reconciler.model.tenant import Owned, ShareLimit, Tenant
 from reconciler.planner.access import AccessGraph, effective_groups, group_name, touched_users
 from reconciler.planner.references import Directory, Target
 from reconciler.semantics.canonical import fold, value_at
-from reconciler.semantics.graph import Children, heights, parents_of, reachable
+from reconciler.semantics.graph import Children, heights, longest_chain, parents_of, shortest_path
 from reconciler.semantics.policy import violations
 
 DEFAULT_SHARES: Mapping[str, ShareLimit] = {
@@ -188,16 +188,28 @@ def membership_share(inputs: GuardInputs) -> Count:
         members = len(group.members or ())
         if members >= _MEMBERS_WORTH_A_SHARE and len(removed) * 100 > percent * members:
             problems.append(f"{group.display_name} ({len(removed)} of {members})")
-        elif not added and _loses_last_active(group, {*gone, *(inputs.targets[r] for r in removed)}, inputs.live):
+        elif _loses_last_active(group, {*gone, *(inputs.targets[label] for label in removed)}, added, inputs):
             problems.append(f"{group.display_name} (its last active member)")
     detail = f"{_many(problems, 'group')} would lose over {percent:g} % of the members or the last active one"
     return Count(len(problems), 0, detail + _examples(problems))
 
 
-def _loses_last_active(group: LiveGroup, gone: Collection[Target | None], live: LiveState) -> bool:
+def _loses_last_active(
+    group: LiveGroup, gone: Collection[Target | None], added: Sequence[str], inputs: GuardInputs
+) -> bool:
     """Whether somebody active is in the group now and nobody would be; nested groups count as somebody."""
-    active = [member for member in group.members or () if _is_active(member, live)]
-    return bool(active) and all(member in gone for member in active)
+    active = [member for member in group.members or () if _is_active(member, inputs.live)]
+    if not active or any(member not in gone for member in active):
+        return False
+    becoming = {change.id or change.key: _active_after(change) for change in inputs.changes}
+    return not any(_would_be_active(inputs.targets[label], becoming, inputs.live) for label in added)
+
+
+def _would_be_active(member: Target, becoming: Mapping[Target, bool | None], live: LiveState) -> bool:
+    stated = becoming.get(member)
+    if stated is not None:
+        return stated
+    return not isinstance(member, str) or _is_active(member, live)
 
 
 def _is_active(member: str, live: LiveState) -> bool:
@@ -320,34 +332,45 @@ def nesting(inputs: GuardInputs) -> Count:
     """A new nested membership would close a cycle or make a chain of groups longer than the limit."""
     before, after = _group_edges(inputs, after=False), _group_edges(inputs, after=True)
     limit = inputs.tenant.limits.nested_group_depth
+    parents = parents_of(after)
+    height_below, height_above = heights(after), heights(parents)
     problems = set()
-    height_below, height_above = heights(after), heights(parents_of(after))
     for parent, children in after.items():
         for child in sorted(set(children) - set(before.get(parent, ()))):
-            if child == parent or parent in reachable(after, [child]):
-                problems.add(f"{child} in {parent} closes a cycle")
+            back = shortest_path(after, child, parent)
+            if back is not None:
+                problems.add(f"{_chain_of((parent, *back), inputs)} is a cycle")
                 continue
-            depth = height_above.get(parent, 0) + height_below.get(child, 0)
-            if depth > limit:
-                problems.add(f"{child} in {parent} makes a chain of {depth} groups, {limit} are allowed")
+            chain = (*reversed(_longest(parents, parent, height_above)), *_longest(after, child, height_below))
+            if len(chain) > limit:
+                problems.add(f"{_chain_of(chain, inputs)} is {len(chain)} groups deep, {limit} are allowed")
     return Count(len(problems), 0, f"{_many(problems, 'nested membership')} cannot be made{_examples(problems)}")
 
 
+def _longest(edges: Children, node: str, height: Mapping[str, int]) -> tuple[str, ...]:
+    """The longest chain from a group on; of one on a live cycle, or beyond one, only itself."""
+    return longest_chain(edges, node, height) if node in height else (node,)
+
+
+def _chain_of(nodes: Sequence[str], inputs: GuardInputs) -> str:
+    created = {str(change.key): change.key.name for change in inputs.changes if change.action is Action.CREATE}
+    return " > ".join(created.get(node) or group_name(node, inputs.directory) for node in nodes)
+
+
 def _group_edges(inputs: GuardInputs, *, after: bool) -> Children:
-    """Parent to child groups by name, live or as they would be."""
-    names = inputs.directory
+    """Parent to child groups, live or as they would be: by id or the key of a create, for a name may be there twice."""
     edges: dict[str, set[str]] = {}
     for group in inputs.live.groups.values():
         nested = {member for member in group.members or () if member in inputs.live.groups}
         if nested:
-            edges[group_name(group.id, names)] = {group_name(member, names) for member in nested}
+            edges[group.id] = nested
     if after:
         for child, parents in inputs.graph.removed.items():
-            for parent in parents if names.is_group(child) else ():
-                edges.get(group_name(parent, names), set()).discard(group_name(child, names))
+            for parent in parents if inputs.directory.is_group(child) else ():
+                edges.get(str(parent), set()).discard(str(child))
         for child, parents in inputs.graph.added.items():
-            for parent in parents if names.is_group(child) else ():
-                edges.setdefault(group_name(parent, names), set()).add(group_name(child, names))
+            for parent in parents if inputs.directory.is_group(child) else ():
+                edges.setdefault(str(parent), set()).add(str(child))
     return edges
 
 
@@ -419,7 +442,7 @@ OVERRIDABLE = frozenset(GUARDS) - NO_OVERRIDE
 def _limit(share: ShareLimit, managed: int, floor: int) -> int:
     """The most that a share guard admits: its percentage, at least the floor, at most the absolute cap."""
     percent = math.floor(managed * (share.percent if share.percent is not None else 100) / 100)
-    admitted = floor if managed < _SMALL_FOR_REMOVALS and floor == 1 else max(floor, percent)
+    admitted = max(floor, percent)
     return admitted if share.max is None else min(admitted, share.max)
 
 
