@@ -1,7 +1,7 @@
 """CPU and peak memory of a cold plan, beside the floor of only parsing the same YAML.
 
-Run `make bench`, or `python benchmarks/cold_plan.py 10000 100000`. The service runs in a process of its own, so that only
-the planning process is measured, with the operating system's own accounting. What counts are the ratios.
+Run `make bench`, or `python benchmarks/cold_plan.py 10000 100000`. The service runs in a process of its own, so that
+only the planning process is measured, with the operating system's own accounting. What counts are the ratios.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def serve(users: int, channel: Connection) -> None:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        def do_GET(self) -> None:
             url = urlsplit(self.path)
             query = parse_qs(url.query)
             kind = {"/Users": "User", "/Groups": "Group"}.get(url.path)
@@ -109,7 +109,9 @@ def bench(users: int) -> None:
     for name, cost in (("parse only (floor)", floor), ("validate", check), ("cold plan", plan)):
         per_user = cost.cpu / users * 1e6
         ratio = cost.cpu / floor.cpu
-        print(f"  {name:20} CPU {cost.cpu:8.2f} s  {per_user:7.1f} us a user  x{ratio:5.2f} of floor  RSS {cost.rss:7.1f} MiB")
+        print(
+            f"  {name:20} CPU {cost.cpu:8.2f} s  {per_user:7.1f} us a user  x{ratio:5.2f} of floor  RSS {cost.rss:7.1f} MiB"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A generated organisation: desired state as YAML files, and the same as a SCIM service would list it, 1 % different."""
+"""A generated organisation: desired state as YAML files, and the same as a service lists it, 1 % different."""
 
 from __future__ import annotations
 
@@ -104,10 +104,12 @@ def list_page(kind: str, start_index: int, count: int, users: int) -> bytes:
     total = users if kind == "User" else group_count(users)
     numbers = range(start_index - 1, min(start_index - 1 + count, total))
     rows = [live_resource(kind, number, users) for number in numbers]
-    return json.dumps({
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
-        "totalResults": total,
-        "startIndex": start_index,
-        "itemsPerPage": len(rows),
-        "Resources": rows,
-    }).encode()
+    return json.dumps(
+        {
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
+            "totalResults": total,
+            "startIndex": start_index,
+            "itemsPerPage": len(rows),
+            "Resources": rows,
+        }
+    ).encode()

@@ -3,11 +3,12 @@
 Map of the package, top to bottom; imports point down (checked by import-linter):
 
     cli          click commands, the composition root, exit codes
-    reconcile    one module a use case: validate, plan, apply, show
+    reconcile    one module a use case: validate, plan, apply
     sandbox      the embedded tenant; imports nothing of the rest
     settings     options and environment as frozen values
     applier      plan -> requests -> outcomes -> proof
     desired      YAML -> DesiredState; the only home of yaml
+    ledger       git plumbing: the revision of the desired state; the chain of receipts will live here
     planner      (base, desired, live) -> Plan; pure
     planfile     Plan and Receipt <-> JSON, sealed
     report       Plan or ApplyResult -> text, markdown, json; the only home of jinja2

@@ -5,7 +5,7 @@
       DesiredStateError               fix the YAML (exit 3); carries every diagnostic
       ConfigurationError              fix the environment: secrets, bindings, files (exit 1)
       PlanError                       look at the plan
-        AmbiguousMatch                two candidates where one is needed (exit 3)
+        AmbiguousMatch                two candidates where one is needed (exit 1)
         GuardRefused                  a guard says no (exit 4)
         StalePlan                     not what was approved (exit 5)
         InvalidPlanFile               damaged, forged, or for somebody else (exit 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 import click
 
 from reconciler.cli.exits import Exit
@@ -43,10 +45,10 @@ def explain(code: str | None) -> int:
 def _list_all() -> None:
     click.echo("Guards, which refuse a plan:")
     for name, page in GUARD_PAGES.items():
-        click.echo(f"  {name:22} {page.meaning.split('. ')[0].rstrip('.')[:90]}")
+        click.echo(f"  {name:22} {shorten(page.meaning.split('. ')[0].rstrip('.'), 90, placeholder=' ...')}")
     click.echo("\nFindings, which a plan reports:")
     for name, page in FINDING_PAGES.items():
-        click.echo(f"  {name:22} {page.meaning.split('. ')[0].rstrip('.')[:90]}")
+        click.echo(f"  {name:22} {shorten(page.meaning.split('. ')[0].rstrip('.'), 90, placeholder=' ...')}")
     click.echo("\nDiagnostics, which make desired state invalid or warn:")
     for name, explanation in CODES.items():
         click.echo(f"  {name:22} {explanation.title}")

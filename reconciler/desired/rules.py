@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from reconciler.desired.codes import Code
 from reconciler.desired.documents import Draft, Placed, Places
-from reconciler.semantics.nearest import Nearest
 from reconciler.desired.places import Finding, Path
 from reconciler.model.diagnostic import Severity
 from reconciler.model.resource import ENTERPRISE_SCHEMA, DesiredGroup, DesiredUser, Kind, Reference
@@ -16,6 +15,7 @@ from reconciler.model.state import Exclusive
 from reconciler.model.tenant import Limits, Owned, People
 from reconciler.semantics.canonical import fold
 from reconciler.semantics.graph import deepest_chains, find_cycles, reachable, shortest_path
+from reconciler.semantics.nearest import Nearest
 
 _MOST_NAMES_SHOWN = 12
 

@@ -29,7 +29,7 @@ def read_capabilities(client: ScimClient, tenant: Tenant) -> Capabilities:
     types = _optional(client.resource_types, "ResourceTypes", notes)
     _optional(client.schemas, "Schemas", notes)
     notes += _missing_types(types)
-    announced = _Announced(configuration, notes)
+    announced = _Announced(configuration, notes, silent=_SILENT[tenant.profile])
     defaults = _defaults(tenant.profile)
     bulk = announced.flag("bulk", default=defaults.bulk)
     max_operations = announced.limit("bulk", "maxOperations") if bulk else None
@@ -53,10 +53,17 @@ def _defaults(profile: Profile) -> Capabilities:
     return Capabilities(bulk=profile is Profile.CXONE)
 
 
-class _Announced:
-    """A ServiceProviderConfig of either shape; each fallback leaves a note."""
+_SILENT = {Profile.RFC7644: frozenset[str](), Profile.CXONE: frozenset({"patch", "etag"})}
+"""Features that the documents of a profile never speak of (cxone.md D27): not worth a note in every plan."""
 
-    def __init__(self, document: Mapping[str, Any] | None, notes: list[str]) -> None:
+
+class _Announced:
+    """A ServiceProviderConfig of either shape; each fallback leaves a note, but for what no such document tells."""
+
+    def __init__(
+        self, document: Mapping[str, Any] | None, notes: list[str], silent: frozenset[str] = frozenset()
+    ) -> None:
+        self._silent = silent
         self._known = document is not None
         self._document = {key.lower(): value for key, value in (document or {}).items()}
         self._notes = notes
@@ -73,7 +80,7 @@ class _Announced:
         said = parse_boolean(self.fields(feature).get("supported"))
         if said is not None:
             return said
-        if self._known:
+        if self._known and feature not in self._silent:
             self._notes.append(f"{_CONFIGURATION} does not say whether {feature} is supported: {_assumed(default)}")
         return default
 

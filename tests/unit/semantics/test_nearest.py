@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.semantics.nearest import Nearest
 from reconciler.desired.violations import nearest
+from reconciler.semantics.nearest import Nearest
 
 
 def test_the_nearest_of_many_names_is_found() -> None:
