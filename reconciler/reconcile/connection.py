@@ -15,9 +15,7 @@ from reconciler.report.values import many
 from reconciler.scim.capabilities import read_capabilities
 from reconciler.scim.client import ScimClient
 from reconciler.scim.snapshot import read_live_state, reread_list
-from reconciler.transport.limiter import RateLimiter
-from reconciler.transport.session import HttpTransport
-from reconciler.transport.tokens import token_source_for
+from reconciler.transport.opening import open_transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +59,10 @@ def connect(tenant: Tenant, surroundings: Surroundings, *, read_only: bool) -> I
         ScimError: the service does not answer, or refuses.
 
     """
-    limiter = RateLimiter(tenant.limits.requests_per_minute, clock=surroundings.clock, sleep=surroundings.sleep)
-    with HttpTransport(
-        tenant.name,
+    with open_transport(
+        tenant,
+        surroundings.environ,
         surroundings.bindings,
-        token_source_for(tenant.auth, surroundings.environ),
-        limiter,
         read_only=read_only,
         clock=surroundings.clock,
         sleep=surroundings.sleep,

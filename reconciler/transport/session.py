@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -20,6 +19,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 import reconciler
 from reconciler.errors import ConfigurationError, ReadOnlyViolation, ScimMalformed, ScimUnreachable
 from reconciler.transport.breaker import CircuitBreaker
+from reconciler.transport.exchange import Request, Response
 from reconciler.transport.hosts import Bindings, check_binding
 from reconciler.transport.limiter import RateLimiter
 from reconciler.transport.retry import (
@@ -32,39 +32,12 @@ from reconciler.transport.retry import (
     parse_http_date,
     parse_retry_after,
 )
-from reconciler.transport.tokens import TokenSource
+from reconciler.transport.tokens import FORM, TokenSource, redact
 from reconciler.transport.unreachable import CertificateRefused, unreachable
 
+__all__ = ["HttpTransport", "Request", "Response", "RetryEvent"]
+
 _CHUNK = 65_536
-_CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{16,}", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request, complete but for credentials, which the transport adds.
-
-    `idempotent` says that sending it twice does the same as sending it once; only then is it repeated when it may have
-    arrived. Headers and body stay out of the repr.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    idempotent: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
-    """The final answer, whatever its status. Header names are in lower case; the body is complete and decompressed."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    def header(self, name: str) -> str | None:
-        """One header, by its name in any case."""
-        return self.headers.get(name.lower())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +57,9 @@ class HttpTransport:
     Credentials go only to bound origins, over TLS that is verified, and never along a redirect. Proxies, `.netrc` and
     certificate settings of the environment are ignored: what is sent where is decided by tenant.yaml and the bindings
     alone. Cookies are not kept.
+
+    `read_only` lets nothing through that could write (SPEC P1). A transport with a `token_url` is for asking tokens: a
+    form posted to exactly that URL passes it, too.
 
     `clock` returns seconds that never run backwards, `sleep` waits, `random` draws from 0..1. `timeout` is (connect,
     read) in seconds; `deadline` bounds one attempt as a whole, against answers that drip; `max_body_bytes` bounds an
@@ -106,6 +82,7 @@ class HttpTransport:
         deadline: float = 300.0,
         max_body_bytes: int = 64 * 1024 * 1024,
         policy: RetryPolicy | None = None,
+        token_url: str | None = None,
     ) -> None:
         self._tenant = tenant_name
         self._bindings = bindings
@@ -120,6 +97,7 @@ class HttpTransport:
         self._deadline = deadline
         self._max_body_bytes = max_body_bytes
         self._policy = policy or RetryPolicy()
+        self._token_url = token_url
         self._breaker = CircuitBreaker(clock)
         self._lock = threading.Lock()
         self._idle: list[Session] = []
@@ -136,8 +114,15 @@ class HttpTransport:
         """How often a request was sent again."""
         return self._retries
 
+    @property
+    def token_source(self) -> TokenSource:
+        """Where the credentials of this transport come from."""
+        return self._tokens
+
     def send(self, request: Request) -> Response:
         """Send a request, again where that is safe, and return the final answer, which may be an error or a redirect.
+
+        A 401 is answered once with fresh credentials, where there can be any (cxone.md section 10).
 
         Raises ReadOnlyViolation and ConfigurationError before anything is sent, ScimUnreachable where no answer came
         (its `maybe_sent` is False only if no attempt can have arrived), ScimMalformed for an answer that is no HTTP
@@ -146,17 +131,16 @@ class HttpTransport:
         self._check(request)
         with self._lock:
             self._requests += 1
-        response = self._send_with_retries(request)
-        if response.status == 401 and self._tokens.refresh():
+        progress = _Progress()
+        response = self._send_with_retries(request, progress)
+        if response.status == 401 and self._tokens.refresh(progress.authorization):
             self._count_retry(RetryEvent(method=request.method, path=_path(request), reason="401", attempt=1, wait=0.0))
-            response = self._send_with_retries(request)
+            response = self._send_with_retries(request, progress)
         return response
 
     def redact(self, text: str) -> str:
         """The text without this tenant's secrets, for what a service echoes in its errors."""
-        for secret in self._tokens.secrets():
-            text = text.replace(secret, "***")
-        return _CREDENTIALS.sub(r"\1 ***", text)
+        return redact(text, self._tokens.secrets())
 
     def __enter__(self) -> Self:
         return self
@@ -172,28 +156,33 @@ class HttpTransport:
             session.close()
 
     def _check(self, request: Request) -> None:
-        if self._read_only and not _only_reads(request):
+        if self._read_only and not _only_reads(request) and not self._asks_for_token(request):
             raise ReadOnlyViolation(
                 f"{request.method} {_path(request)} was held back: this command may not write",
                 hint="this is a bug in the reconciler; nothing was sent",
             )
         check_binding(self._tenant, request.url, self._bindings)
 
-    def _send_with_retries(self, request: Request) -> Response:
+    def _asks_for_token(self, request: Request) -> bool:
+        """The one POST that a preview may send (SPEC P1): a form, to exactly the URL that tokens come from."""
+        is_form = request.headers.get("Content-Type") == FORM
+        return request.method == "POST" and is_form and request.url == self._token_url
+
+    def _send_with_retries(self, request: Request, progress: _Progress) -> Response:
         so_far = Attempts()
-        arrived = False
         while True:
-            self._check_breaker()
+            self._check_breaker(progress)
             self._limiter.acquire()
-            outcome = self._attempt(request)
+            self._authorize(progress)
+            outcome = self._attempt(request, progress.authorization)
             failure = _failure(outcome)
             if failure is None:
                 self._breaker.record(success=True)
                 return _answer(outcome)
-            arrived = arrived or failure.maybe_sent
+            progress.arrived = progress.arrived or failure.maybe_sent
             wait = next_wait(self._policy, failure, so_far, idempotent=request.idempotent, jitter=self._random())
             if wait is None:
-                return self._give_up(outcome, failure, maybe_sent=arrived)
+                return self._give_up(outcome, failure, maybe_sent=progress.arrived)
             attempt = so_far.transient + so_far.throttled + 1
             self._count_retry(
                 RetryEvent(
@@ -218,11 +207,19 @@ class HttpTransport:
         outcome.maybe_sent = maybe_sent
         raise outcome
 
-    def _check_breaker(self) -> None:
+    def _authorize(self, progress: _Progress) -> None:
+        """Take the credentials of now: those of the first attempt may have expired while it was waited."""
+        try:
+            progress.authorization = self._tokens.header()
+        except ScimUnreachable as error:
+            error.maybe_sent = progress.arrived  # it speaks of the token request, and is about this one
+            raise
+
+    def _check_breaker(self, progress: _Progress) -> None:
         if self._breaker.is_open:
             raise ScimUnreachable(
                 f"not sent: the last {self._breaker.failures} requests failed",
-                maybe_sent=False,
+                maybe_sent=progress.arrived,
                 hint="the service seems to be down; run the command again later",
             )
 
@@ -232,14 +229,14 @@ class HttpTransport:
         if self._on_retry is not None:
             self._on_retry(event)
 
-    def _attempt(self, request: Request) -> Response | ScimUnreachable:
+    def _attempt(self, request: Request, authorization: str | None) -> Response | ScimUnreachable:
         """One attempt. The request is built anew each time, so that a body is never half consumed (cxone.md C1)."""
         headers = {
             "User-Agent": f"scim-reconciler/{reconciler.__version__}",
             "Accept-Encoding": "gzip",
             **request.headers,
         }
-        if (authorization := self._tokens.header()) is not None:
+        if authorization is not None:
             headers["Authorization"] = authorization
         started = self._clock()
         with self._session() as session:
@@ -292,6 +289,14 @@ class HttpTransport:
         finally:
             with self._lock:
                 self._idle.append(session)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What has become of one request: whether an attempt may have arrived, and the credentials of the last one."""
+
+    arrived: bool = False
+    authorization: str | None = field(default=None, repr=False)
 
 
 def _new_session() -> Session:

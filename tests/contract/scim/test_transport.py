@@ -256,7 +256,7 @@ class _Renewable:
     def header(self) -> str:
         return f"Bearer {self.tokens[0]}"
 
-    def refresh(self) -> bool:
+    def refresh(self, refused: str | None) -> bool:
         self.tokens.pop(0)
         return bool(self.tokens)
 
