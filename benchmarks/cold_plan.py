@@ -109,9 +109,8 @@ def bench(users: int) -> None:
     for name, cost in (("parse only (floor)", floor), ("validate", check), ("cold plan", plan)):
         per_user = cost.cpu / users * 1e6
         ratio = cost.cpu / floor.cpu
-        print(
-            f"  {name:20} CPU {cost.cpu:8.2f} s  {per_user:7.1f} us a user  x{ratio:5.2f} of floor  RSS {cost.rss:7.1f} MiB"
-        )
+        figures = f"CPU {cost.cpu:8.2f} s  {per_user:7.1f} us a user  x{ratio:5.2f} of floor  RSS {cost.rss:7.1f} MiB"
+        print(f"  {name:20} {figures}")
 
 
 if __name__ == "__main__":
