@@ -15,13 +15,13 @@ from reconciler.cli.composition import (
     for_each_tenant,
     settings_of,
     surroundings_of,
+    takes_access,
     use_color,
 )
 from reconciler.cli.exits import Exit
-from reconciler.cli.failures import exit_for, print_error
+from reconciler.cli.failures import exit_for
 from reconciler.cli.plan import read_plan_file
 from reconciler.errors import UsageError
-from reconciler.model.change import Action
 from reconciler.model.outcome import ApplyResult, Outcome
 from reconciler.model.plan import Plan
 from reconciler.model.tenant import Tenant
@@ -99,11 +99,13 @@ def apply(  # noqa: PLR0917 - one parameter an option
                 refused.plan, Format(format_), color=use_color(), protected=protected, options=settings.typed
             )
             click.echo(shown, nl=False)
-            print_error(refused.cause)
+            surroundings.listener.failed(refused.cause)
             return exit_for(refused.cause)
+        if end.directory is not None and settings.log_format == "text" and Format(format_) is Format.TEXT:
+            click.echo(f"Receipt: {end.directory / 'receipt.json'}", err=True)
         return _report(end, Format(format_), public_receipt, settings.typed)
 
-    return for_each_tenant(settings, surroundings, names, work)
+    return for_each_tenant(surroundings, names, work)
 
 
 def _report(end: ApplyEnd, format_: Format, public_receipt: Path | None, typed: tuple[str, ...]) -> Exit:
@@ -111,8 +113,6 @@ def _report(end: ApplyEnd, format_: Format, public_receipt: Path | None, typed: 
         click.echo("Not confirmed: nothing was written.", err=True)
         return Exit.ERROR
     click.echo(render_apply(end.result, end.plan, format_, color=use_color(), options=typed), nl=False)
-    if format_ is Format.TEXT and end.directory is not None:
-        click.echo(f"Receipt: {end.directory / 'receipt.json'}", err=True)
     if public_receipt is not None:
         write_private(public_receipt, dump_receipt(end.result, public=True))
     return exit_of(end.result)
@@ -138,10 +138,7 @@ def exit_of(result: ApplyResult) -> Exit:
 def _ask(made: Plan, tenant: Tenant) -> bool:
     """Show the plan and ask; typing the tenant's name when anyone loses anything (SPEC 7.3)."""
     click.echo(render_plan(made, Format.TEXT, color=use_color(), protected=tenant.guards.protected), nl=False)
-    loses = bool(made.access.losses) or any(
-        change.action in {Action.DEACTIVATE, Action.DELETE} or change.members.removed for change in made.changes
-    )
-    if not loses:
+    if not takes_access(made):
         return click.confirm(f"Apply these changes to {tenant.name}?", err=True)
     typed: str = click.prompt(
         f"Somebody loses access. Type {tenant.name} to apply", default="", show_default=False, err=True

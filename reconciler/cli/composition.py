@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -15,13 +14,16 @@ import click
 
 from reconciler import __version__
 from reconciler.cli.exits import Exit, worst
-from reconciler.cli.failures import exit_for, print_error
-from reconciler.cli.listening import JsonListener, listener_for
+from reconciler.cli.failures import exit_for
+from reconciler.cli.listening import listener_for
 from reconciler.desired.roots import check_root, list_tenants
 from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
+from reconciler.messages.operations import narrows
+from reconciler.model.change import Action
 from reconciler.model.diagnostic import Severity
+from reconciler.model.plan import Plan
 from reconciler.reconcile.surroundings import Surroundings
-from reconciler.report.render import DiagnosticFormat, Format, render_diagnostics
+from reconciler.report.render import Format
 from reconciler.semantics.nearest import nearest
 from reconciler.settings import Settings, read_settings
 from reconciler.transport.hosts import load_bindings
@@ -108,40 +110,33 @@ def tenants_named(settings: Settings, names: Iterable[str]) -> tuple[str, ...]:
     return chosen or known
 
 
-def for_each_tenant(
-    settings: Settings, surroundings: Surroundings, names: Iterable[str], work: Callable[[str], Exit]
-) -> Exit:
+def takes_access(plan: Plan) -> bool:
+    """Whether anybody loses anything by a plan: a membership, a role, an entitlement, or being active."""
+    return bool(plan.access.losses) or any(
+        change.action in {Action.DEACTIVATE, Action.DELETE}
+        or change.members.removed
+        or any(narrows(attribute) for attribute in change.attributes)
+        for change in plan.changes
+    )
+
+
+def for_each_tenant(surroundings: Surroundings, names: Sequence[str], work: Callable[[str], Exit]) -> Exit:
     """Run `work` for every tenant; one that fails does not stop the others. The worst exit code counts."""
     exits: list[Exit] = []
     for name in names:
-        emit(surroundings, "run.started", tenant=name)
+        surroundings.listener.run_started(name, len(names))
+        code = Exit.ERROR
         try:
             code = work(name)
-        except DesiredStateError as error:
-            print_diagnostics(error, settings, surroundings)
-            code = Exit.INVALID
         except ReconcilerError as error:
-            print_error(error)
+            surroundings.listener.failed(error)
             code = exit_for(error)
-        emit(surroundings, "run.finished", tenant=name, exit=int(code))
+        except (click.Abort, KeyboardInterrupt):
+            surroundings.listener.failed(ReconcilerError("interrupted"))
+            code = Exit.INTERRUPTED
+        finally:
+            surroundings.listener.run_finished(name, int(code))
         exits.append(code)
         if code is Exit.INTERRUPTED:
             break
     return worst(exits)
-
-
-def emit(surroundings: Surroundings, event: str, **fields: Any) -> None:
-    """A log event, where logs are NDJSON."""
-    if isinstance(surroundings.listener, JsonListener):
-        surroundings.listener.emit(event, **fields)
-
-
-def print_diagnostics(error: DesiredStateError, settings: Settings, surroundings: Surroundings) -> None:
-    """Diagnostics that ended a run, on stderr."""
-    if isinstance(surroundings.listener, JsonListener):
-        text = render_diagnostics(error.diagnostics, DiagnosticFormat.JSON, root=str(settings.root))
-        for line in text.splitlines():
-            emit(surroundings, "diagnostic", **json.loads(line))
-        return
-    text = render_diagnostics(error.diagnostics, DiagnosticFormat.TEXT, root=str(settings.root))
-    click.echo(text, err=True, nl=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import traceback
+from pathlib import Path
 
 import click
 
 from reconciler.cli.exits import Exit
 from reconciler.errors import (
+    AmbiguousMatch,
     DesiredStateError,
     GuardRefused,
     InvalidPlanFile,
@@ -22,6 +24,7 @@ from reconciler.semantics.printable import printable
 _EXITS: dict[type[ReconcilerError], Exit] = {
     UsageError: Exit.USAGE,
     DesiredStateError: Exit.INVALID,
+    AmbiguousMatch: Exit.INVALID,
     GuardRefused: Exit.REFUSED,
     StalePlan: Exit.STALE,
     InvalidPlanFile: Exit.STALE,
@@ -38,24 +41,29 @@ def print_error(error: ReconcilerError) -> None:
     if isinstance(error, DesiredStateError):
         click.echo(render_diagnostics(error.diagnostics, DiagnosticFormat.TEXT, root=error.root), err=True, nl=False)
         return
-    click.echo(f"{click.style('error', fg='red')}: {_lines(error.message)}", err=True)
+    _say(f"{click.style('error', fg='red')}: {_lines(error.message)}")
     if error.context:
-        click.echo(_lines(error.context, "  "), err=True)
+        _say(_lines(error.context, "  "))
     if error.hint:
-        click.echo(f"{click.style('hint', fg='cyan')}: {_lines(error.hint)}", err=True)
+        _say(f"{click.style('hint', fg='cyan')}: {_lines(error.hint)}")
+
+
+def _say(text: str) -> None:
+    """A line on stderr; colors only on a terminal that wants them, which click does not know of NO_COLOR."""
+    click.echo(text, err=True, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def _lines(text: str, indent: str = "") -> str:
     return "\n".join(indent + printable(line) for line in text.split("\n"))
 
 
-def report_failure(error: Exception) -> Exit:
-    """Print what ended the program. What is no error of ours is a bug, and said to be one."""
+def as_reconciler_error(error: Exception) -> ReconcilerError:
+    """The error in the form every error is shown in. What is no error of ours is a bug, and said to be one."""
     if isinstance(error, ReconcilerError):
-        print_error(error)
-        return exit_for(error)
+        return error
     place = traceback.extract_tb(error.__traceback__)[-1]
-    click.echo(f"error: internal error: {type(error).__name__}: {printable(str(error))}", err=True)
-    click.echo(f"  at {os.path.basename(place.filename)}:{place.lineno} in {place.name}", err=True)  # noqa: PTH119
-    click.echo("hint: this is a bug of reconciler; please report it with these lines", err=True)
-    return Exit.ERROR
+    return ReconcilerError(
+        f"internal error: {type(error).__name__}: {error}",
+        context=f"at {Path(place.filename).name}:{place.lineno} in {place.name}",
+        hint="this is a bug of reconciler; please report it with these lines",
+    )

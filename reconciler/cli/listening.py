@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from reconciler import __version__
+from reconciler.cli.exits import Exit
+from reconciler.cli.failures import as_reconciler_error, exit_for, print_error
+from reconciler.errors import DesiredStateError, ReconcilerError
 from reconciler.model.outcome import ChangeResult, Outcome
 from reconciler.model.plan import GuardVerdict
+from reconciler.report.render import DiagnosticFormat, render_diagnostics
 from reconciler.semantics.printable import printable
 from reconciler.transport.session import RetryEvent
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+LOG_FORMAT_VERSION = "1.0"
+"""Of the events; another major number means that readers have to change."""
 
 _QUIET_OUTCOMES = frozenset({Outcome.APPLIED})
 
@@ -25,6 +33,20 @@ class PlainListener:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._phases: list[str] = []
+
+    def run_started(self, tenant: str, of: int) -> None:
+        """A line with the tenant's name; where there is only one, everybody knows."""
+        if of > 1:
+            self._say(f"--- {tenant}")
+
+    def run_finished(self, tenant: str, code: int) -> None:
+        """Forget the parts that did not end."""
+        del tenant, code
+        self._phases.clear()
+
+    def failed(self, error: ReconcilerError) -> None:
+        """Message, context and hint, or every diagnostic."""
+        print_error(error)
 
     def phase_started(self, name: str, total: int | None = None) -> None:
         """Remember the name; the line is printed at the end, with the numbers."""
@@ -84,6 +106,16 @@ class TerminalListener(PlainListener):
         self._task = self._bar.add_task(name, total=total)
         self._bar.start()
 
+    def run_finished(self, tenant: str, code: int) -> None:
+        """Take away a bar that is still there: the cursor belongs to the terminal again."""
+        self._stop()
+        super().run_finished(tenant, code)
+
+    def failed(self, error: ReconcilerError) -> None:
+        """The bar goes first."""
+        self._stop()
+        super().failed(error)
+
     def phase_advanced(self, done: int, total: int | None = None) -> None:
         """Move the bar."""
         if self._bar is not None and self._task is not None:
@@ -108,17 +140,41 @@ class TerminalListener(PlainListener):
 
 
 class JsonListener:
-    """NDJSON: one object a line with `time` and `event`; names as in SPEC section 5."""
+    """NDJSON: one object a line with `time` and `event`, `version` first; names as in SPEC section 5."""
 
     def __init__(self, stream: TextIO, now: Callable[[], datetime]) -> None:
         self._stream = stream
         self._now = now
         self._phases: list[str] = []
+        self._greeted = False
 
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event."""
+        if not self._greeted:
+            self._greeted = True
+            self.emit("version", version=__version__, format=LOG_FORMAT_VERSION)
         stamp = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         print(json.dumps({"time": stamp, "event": event, **fields}), file=self._stream, flush=True)
+
+    def run_started(self, tenant: str, of: int) -> None:
+        """`run.started`."""
+        del of
+        self.emit("run.started", tenant=tenant)
+
+    def run_finished(self, tenant: str, code: int) -> None:
+        """`run.finished`."""
+        self._phases.clear()
+        self.emit("run.finished", tenant=tenant, exit=code)
+
+    def failed(self, error: ReconcilerError) -> None:
+        """`diagnostic`, one for each problem."""
+        if isinstance(error, DesiredStateError):
+            text = render_diagnostics(error.diagnostics, DiagnosticFormat.JSON, root=error.root)
+            for line in text.splitlines():
+                self.emit("diagnostic", **json.loads(line))
+            return
+        said = {"message": error.message, "context": error.context, "help": error.hint}
+        self.emit("diagnostic", code=error.reference, severity="error", **said)
 
     def phase_started(self, name: str, total: int | None = None) -> None:
         """`phase.started`."""
@@ -158,3 +214,13 @@ def listener_for(log_format: str, now: Callable[[], datetime]) -> PlainListener 
     if log_format == "json":
         return JsonListener(sys.stderr, now)
     return TerminalListener(sys.stderr) if sys.stderr.isatty() else PlainListener(sys.stderr)
+
+
+def report_failure(error: Exception, log_format: str) -> Exit:
+    """Say what ended the program outside of any tenant's run; the exit code."""
+    known = as_reconciler_error(error)
+    if log_format == "json":
+        JsonListener(sys.stderr, lambda: datetime.now(UTC)).failed(known)
+    else:
+        print_error(known)
+    return exit_for(known)

@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import click
 
 from reconciler import __version__
 from reconciler.cli.exits import Exit
+from reconciler.errors import UsageError
 
 COMMANDS = {
     "validate": ("reconciler.cli.validate:validate", "Check the desired state; every problem in one run."),
@@ -87,6 +89,8 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
+        if _logs_are_json(arguments):
+            return _report_failure(UsageError(error.format_message()), arguments)
         error.show()
         return Exit.USAGE
     except click.ClickException as error:
@@ -100,7 +104,17 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.ERROR
     except Exception as error:  # noqa: BLE001 - the last line of defence: a traceback reaching a user is a bug
-        from reconciler.cli.failures import report_failure
-
-        return report_failure(error)
+        return _report_failure(error, arguments)
     return outcome if isinstance(outcome, int) else Exit.DONE
+
+
+def _report_failure(error: Exception, arguments: list[str]) -> Exit:
+    """Say what ended the program before or after any tenant's run, in the form that logs were asked for."""
+    from reconciler.cli.listening import report_failure
+
+    return report_failure(error, "json" if _logs_are_json(arguments) else "text")
+
+
+def _logs_are_json(arguments: list[str]) -> bool:
+    """Read from the arguments themselves: what failed may be reading them."""
+    return "--log-format=json" in arguments or ("--log-format", "json") in pairwise(arguments)

@@ -14,11 +14,11 @@ from reconciler.cli.composition import (
     for_each_tenant,
     settings_of,
     surroundings_of,
+    takes_access,
     use_color,
 )
 from reconciler.cli.exits import Exit
-from reconciler.errors import InvalidPlanFile, UsageError
-from reconciler.model.change import Action
+from reconciler.errors import ConfigurationError, InvalidPlanFile, UsageError
 from reconciler.model.plan import Plan
 from reconciler.planfile import dump_plan, plan_to_document, read_plan
 from reconciler.planner.guards import OVERRIDABLE
@@ -74,22 +74,24 @@ def plan(
             return Exit.REFUSED
         return Exit.CHANGES if made.changes and detailed_exitcode else Exit.DONE
 
-    return for_each_tenant(settings, surroundings, names, work)
+    return for_each_tenant(surroundings, names, work)
 
 
 def _tell_github(made: Plan, settings: Settings) -> None:
     """`changes`, `destructive`, `digest` and `seal` for later steps of a workflow (SPEC section 5)."""
     if settings.github_output is None:
         return
-    destructive = any(c.action in {Action.DEACTIVATE, Action.DELETE} or c.members.removed for c in made.changes)
     values = {
         "changes": len(made.changes),
-        "destructive": str(destructive or bool(made.access.losses)).lower(),
+        "destructive": str(takes_access(made)).lower(),
         "digest": made.digest,
         "seal": plan_to_document(made)["seal"],
     }
-    with settings.github_output.open("a", encoding="utf-8") as file:
-        file.writelines(f"{name}={value}\n" for name, value in values.items())
+    try:
+        with settings.github_output.open("a", encoding="utf-8") as file:
+            file.writelines(f"{name}={value}\n" for name, value in values.items())
+    except OSError as error:
+        raise ConfigurationError(f"cannot write the file that GITHUB_OUTPUT names: {error.strerror}") from error
 
 
 @click.command(short_help="Render a saved plan.")

@@ -29,7 +29,7 @@ from reconciler.planner.estimate import page_size
 from reconciler.planner.planner import PlanInputs, build_plan, rebuild_plan
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.plan import counted, load_valid, plan_connected, tell_guards, with_notes
-from reconciler.reconcile.rundir import new_run, open_run, tenant_lock
+from reconciler.reconcile.rundir import open_run, tenant_lock
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
 
@@ -177,8 +177,11 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
     if plan.changes and not options.confirm(plan, tenant):
         return ApplyEnd(plan, tenant, None)
     started = surroundings.timestamp()
-    random_hex = f"{int(surroundings.random() * 0x10000):04x}"
-    directory = open_run(options.state_dir, tenant.name, new_run(surroundings.now(), random_hex))
+
+    def random_hex() -> str:
+        return f"{int(surroundings.random() * 0x10000):04x}"
+
+    directory = open_run(options.state_dir, tenant.name, surroundings.now(), random_hex)
     directory.write("plan.json", dump_plan(plan))
     before = connection.client.requests
     applied, residual, proven = _send_and_prove(work, connection)

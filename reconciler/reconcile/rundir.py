@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from pathlib import Path
 from reconciler.errors import ConfigurationError
 
 _DIRECTORY_MODE = 0o700
+_NAMES_TRIED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,25 @@ def new_run(now: datetime, random_hex: str) -> str:
     return f"{now.strftime('%Y%m%dT%H%M%SZ')}-{random_hex}"
 
 
-def open_run(state_dir: Path, tenant: str, run: str) -> RunDirectory:
-    """Make the folder of a run."""
-    path = state_dir / tenant / "runs" / run
-    _make(path)
-    return RunDirectory(run, path)
+def open_run(state_dir: Path, tenant: str, now: datetime, random_hex: Callable[[], str]) -> RunDirectory:
+    """Make the folder of a new run; one that is there already is never used again.
+
+    Raises:
+        ConfigurationError: it cannot be made.
+
+    """
+    runs = state_dir / tenant / "runs"
+    _make(runs)
+    for _ in range(_NAMES_TRIED):
+        run = new_run(now, random_hex())
+        try:
+            (runs / run).mkdir(mode=_DIRECTORY_MODE)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _cannot_make(runs / run, error) from error
+        return RunDirectory(run, runs / run)
+    raise ConfigurationError(f"{runs} has a run of this very second under every name that was tried")
 
 
 @contextmanager
@@ -92,9 +107,16 @@ def tenant_lock(state_dir: Path, tenant: str) -> Iterator[None]:
 
 
 def _make(path: Path) -> None:
+    """Make a folder and those above it, each of them private: `parents=True` would leave them to the umask."""
     try:
-        path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        for folder in (*reversed(path.parents), path):
+            if not folder.is_dir():
+                folder.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot make the folder {path}: {error.strerror}", hint="choose another place with --state-dir"
-        ) from error
+        raise _cannot_make(path, error) from error
+
+
+def _cannot_make(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot make the folder {path}: {error.strerror}", hint="choose another place with --state-dir"
+    )

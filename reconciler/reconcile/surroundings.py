@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import ChangeResult
 from reconciler.model.plan import GuardVerdict
 from reconciler.model.resource import Kind
@@ -16,6 +17,15 @@ from reconciler.transport.session import RetryEvent
 
 class Listener(Protocol):
     """Hears what happens. Every method returns quickly and never raises; none of them decides anything."""
+
+    def run_started(self, tenant: str, of: int) -> None:
+        """The run of one tenant begins; the command has `of` of them."""
+
+    def run_finished(self, tenant: str, code: int) -> None:
+        """It ended, with this exit code, maybe in the middle of a part."""
+
+    def failed(self, error: ReconcilerError) -> None:
+        """This error ended it."""
 
     def phase_started(self, name: str, total: int | None = None) -> None:
         """A part of the run begins; `total` is what `phase_advanced` will count to, where that is known."""
