@@ -118,33 +118,36 @@ class World:
 
     def apply(self, plan: Plan, live: LiveState, *, changes: Sequence[Change] | None = None) -> Run:
         """Carry out a plan that was made of `live`, and prove it; guards are not asked."""
+        before = self.service.requests
+        run = self.send(plan, live, changes=changes)
+        if run.applied.interrupted:
+            return run
+        waits = list(run.waits)
+        residual = prove(
+            run.applied.results,
+            run.applied.ids,
+            live,
+            rereader=self.rereader(),
+            replan=lambda now: build_plan(self.inputs(live=now)).changes,
+            wait=waits.append,
+        )
+        return replace(run, residual=residual, requests=self.service.requests - before, waits=tuple(waits))
+
+    def send(self, plan: Plan, live: LiveState, *, changes: Sequence[Change] | None = None) -> Run:
+        """Carry out a plan without the proof."""
         told: list[ChangeResult] = []
         waits: list[int] = []
         before = self.service.requests
-        rereader = self.rereader()
         tools = Tools(
             service=self.service,
-            rereader=rereader,
+            rereader=self.rereader(),
             sending=sending_for(self.tenant, self.capabilities),
             equivalences=self.tenant.equivalences,
             told=told.append,
             wait=waits.append,
         )
-        chosen = plan.changes if changes is None else changes
-        applied = apply_changes(chosen, live, tools)
-        sent = self.service.requests - before
-        residual: tuple[Residual, ...] = ()
-        if not applied.interrupted:
-            residual = prove(
-                applied.results,
-                applied.ids,
-                live,
-                rereader=rereader,
-                replan=lambda now: build_plan(self.inputs(live=now)).changes,
-                wait=waits.append,
-            )
-        requests = self.service.requests - before
-        return Run(plan, applied, residual, requests, sent, tuple(told), tuple(waits))
+        applied = apply_changes(plan.changes if changes is None else changes, live, tools)
+        return Run(plan, applied, (), self.service.requests - before, tuple(told), tuple(waits))
 
     def run(self, between: Callable[[DirectoryService], object] | None = None) -> Run:
         """Read, plan, let `between` happen, apply, prove."""
@@ -165,13 +168,12 @@ class World:
 
 @dataclass(frozen=True)
 class Run:
-    """How an apply went. `requests` covers sending and proof, `sent` sending alone."""
+    """How an apply went. `requests` covers sending and proof."""
 
     plan: Plan
     applied: Applied
     residual: tuple[Residual, ...]
     requests: int
-    sent: int
     told: tuple[ChangeResult, ...]
     waits: tuple[int, ...]
 

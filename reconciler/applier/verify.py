@@ -29,8 +29,9 @@ def prove(
 ) -> tuple[Residual, ...]:
     """What is not as declared although its change was applied; empty is the proof."""
     applied = [result.change for result in results if result.outcome is Outcome.APPLIED]
-    to_read = [change for change in applied if change.key.kind is not Kind.SERVICE_PROVIDER_CONFIG]
-    keys = {_identity(change) for change in to_read}
+    touched = [change for change in applied if change.key.kind is not Kind.SERVICE_PROVIDER_CONFIG]
+    keys = {_identity(change) for change in touched}
+    to_read = [*touched, *_half_created(results, ids)]
     residual: tuple[Residual, ...] = ()
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
@@ -41,8 +42,14 @@ def prove(
         if not residual:
             break
         unsettled = {_identity(change) for change in left}
-        to_read = [change for change in to_read if _identity(change) in unsettled]
+        to_read = [change for change in touched if _identity(change) in unsettled]
     return residual
+
+
+def _half_created(results: Sequence[ChangeResult], ids: Mapping[ResourceKey, str]) -> list[Change]:
+    """Creates that were sent and not completed: what others say of them can only be judged with them."""
+    changes = (result.change for result in results if result.outcome is not Outcome.APPLIED)
+    return [change for change in changes if change.action is Action.CREATE and change.key in ids]
 
 
 def _identity(change: Change) -> tuple[Kind, str]:

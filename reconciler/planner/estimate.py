@@ -39,7 +39,7 @@ def estimate_requests(inputs: EstimateInputs) -> Estimate:
     """What apply adds to the requests of planning."""
     live, sending, limits = inputs.live, inputs.sending, inputs.limits
     steps = to_steps(inputs.changes, sending)
-    requests = sum(1 for step in steps if _compares(step))
+    requests = _comparisons(steps, sending)
     names = Names({label: _id_of(target) for label, target in inputs.targets.items()}, live.groups.__contains__)
     for batch, members in groupby(steps, key=lambda step: step.batch):
         group = list(members)
@@ -75,13 +75,19 @@ def list_requests(total: int, page: int) -> int:
     return max(1, math.ceil(total / page)) + (1 if total == page else 0)
 
 
-def _compares(step: Step) -> bool:
-    """Whether a step is read before it is sent: no version guards it, or it completes a create of this run."""
-    if step.change.key.kind is Kind.SERVICE_PROVIDER_CONFIG:
-        return False
-    if step.change.action is Action.CREATE:
-        return step.phase is not Phase.WRITE
-    return step.change.precondition.kind is PreconditionKind.COMPARE
+def _comparisons(steps: Sequence[Step], sending: Sending) -> int:
+    """Steps before which the resource is read: no version guards them, or they are the first to complete a create."""
+    count = 0
+    completed: set[ResourceKey] = set()
+    for step in steps:
+        change = step.change
+        if change.action is Action.CREATE:
+            if step.phase is not Phase.WRITE:
+                count += 1 if change.key not in completed or not sending.versions else 0
+                completed.add(change.key)
+        elif change.precondition.kind is PreconditionKind.COMPARE:
+            count += 1 if change.key.kind is not Kind.SERVICE_PROVIDER_CONFIG else 0
+    return count
 
 
 def _chunks(steps: Sequence[Step], live: LiveState, names: Names, sending: Sending) -> int:
