@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 
 from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, Rebase, judge, judge_configuration
 from reconciler.messages.operations import label_of
-from reconciler.model.change import Action, AttributeChange, Change, MembershipChange
+from reconciler.model.change import Action, AttributeChange, Change, MembershipChange, Precondition, PreconditionKind
 from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Kind, LiveGroup, LiveUser
 from reconciler.model.state import LiveState
 from reconciler.planner.binding import Bound, bind_labels
 from reconciler.planner.diff import Rules
-from reconciler.planner.matching import Index, find_live, index_live
+from reconciler.planner.matching import Index, Live, find_live, index_live
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ def approve(plan: Plan, live: LiveState, rules: Rules) -> Approval:
         if change.key.kind is Kind.SERVICE_PROVIDER_CONFIG:
             outcome = _judge_configuration(change, live, rules)
         else:
-            unbound = replace(change, id=None)  # ids are never taken from a file (SPEC P2)
-            now = find_live(unbound, users) if change.key.kind is Kind.USER else find_live(unbound, groups)
+            now = _find(change, users) if change.key.kind is Kind.USER else _find(change, groups)
             outcome = _judge_resource(change, now, bound, rules)
         if isinstance(outcome, Change):
             executable.append(outcome)
@@ -49,10 +48,20 @@ def approve(plan: Plan, live: LiveState, rules: Rules) -> Approval:
     return Approval(*_without_dependants(executable, results))
 
 
+def _find(change: Change, index: Index[Live]) -> Live | None:
+    """The resource a change was approved for; ids are never taken from a file (SPEC P2).
+
+    Where the file says that the anchor was an id, it can only rule out somebody who has that as externalId.
+    """
+    now = find_live(replace(change, id=None), index)
+    anchored_by_id = change.anchor is not None and change.id == change.anchor
+    return None if now is not None and anchored_by_id and now.id != change.anchor else now
+
+
 def remaining(plan: Plan, live: LiveState, rules: Rules) -> tuple[Change, ...]:
     """What of a plan is not as approved on a snapshot: the proof where there is no desired state to plan again from."""
     users, groups = index_live(live.users.values()), index_live(live.groups.values())
-    ids = bind_labels(plan.changes, live).ids | {label_of(r.key): r.id for r in _created(plan, users, groups)}
+    ids = bind_labels(plan.changes, live).ids | dict(_created(plan, users, groups))
     left: list[Change] = []
     for change in plan.changes:
         if change.key.kind is Kind.SERVICE_PROVIDER_CONFIG:
@@ -67,12 +76,13 @@ def remaining(plan: Plan, live: LiveState, rules: Rules) -> tuple[Change, ...]:
     return tuple(left)
 
 
-def _created(plan: Plan, users: Index[LiveUser], groups: Index[LiveGroup]) -> Iterator[LiveUser | LiveGroup]:
+def _created(plan: Plan, users: Index[LiveUser], groups: Index[LiveGroup]) -> Iterator[tuple[str, str]]:
+    """Label and id of every create that is there by now; the service may have changed the case of its name."""
     for change in plan.changes:
         if change.action is Action.CREATE:
             now = find_live(change, users) if change.key.kind is Kind.USER else find_live(change, groups)
             if now is not None:
-                yield now
+                yield label_of(change.key), now.id
 
 
 def access_not_approved(approved: Plan, rebuilt: Plan) -> dict[str, list[str]]:
@@ -87,16 +97,22 @@ def access_not_approved(approved: Plan, rebuilt: Plan) -> dict[str, list[str]]:
 
 
 def hold(changes: Sequence[Change], extra: dict[str, list[str]]) -> tuple[list[Change], list[ChangeResult]]:
-    """The changes without those that add members to a group through which unapproved access would flow."""
+    """The changes without those through which unapproved access would flow: additions to a group, reactivations."""
     kept, held = [], []
     for change in changes:
-        users = extra.get(change.key.name, []) if change.members.added else []
+        users = _gaining_through(change, extra)
         if users:
             cause = f"it would now also give access to {', '.join(sorted(set(users))[:3])}, which was not approved"
             held.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause))
         else:
             kept.append(change)
     return kept, held
+
+
+def _gaining_through(change: Change, extra: dict[str, list[str]]) -> list[str]:
+    if change.action is Action.REACTIVATE:
+        return [change.key.name] if any(change.key.name in users for users in extra.values()) else []
+    return extra.get(change.key.name, []) if change.members.added else []
 
 
 def _judge_resource(
@@ -110,12 +126,13 @@ def _judge_resource(
         return _conflict(change, now, f"{missing[0]} is not there any more", ())
     judgement = judge(change, now, bound.ids, rules.tenant.equivalences)
     if isinstance(judgement, Done):
-        return ChangeResult(change=change, outcome=Outcome.APPLIED, id=change.id, cause="it was so already")
+        known_id = now.id if now is not None else None
+        return ChangeResult(change=change, outcome=Outcome.APPLIED, id=known_id, cause="it was so already")
     if isinstance(judgement, Conflict):
         return _conflict(change, now, "the tenant changed since the plan was approved", judgement.disagreements)
     left = judgement.change
     if now is None:
-        return left
+        return replace(left, id=None, anchor=None, precondition=Precondition(PreconditionKind.ABSENT))
     return replace(left, precondition=rules.precondition(now.version))
 
 
@@ -125,7 +142,7 @@ def _conflict(
     return ChangeResult(
         change=change,
         outcome=Outcome.CONFLICT,
-        id=now.id if now is not None else change.id,
+        id=now.id if now is not None else None,
         cause=cause,
         disagreements=disagreements,
     )

@@ -147,9 +147,14 @@ def _said(status: int | None, detail: str | None) -> str:
 def _rejected(operations: Sequence[Operation], error: ScimRejected) -> tuple[Reply, ...]:
     """The whole request was refused: every operation in it, for the same reason."""
     if error.status == 401:
-        raise Fatal(error, [Reply(operation=o, answer=Answer.REFUSED, cause=error.message) for o in operations])
+        raise Fatal(error, [Reply(operation=o, answer=Answer.REFUSED, cause=_in_words(error)) for o in operations])
     answer = _refusal(error.status)
-    return tuple(Reply(operation=o, answer=answer, cause=error.message) for o in operations)
+    return tuple(Reply(operation=o, answer=answer, cause=_in_words(error)) for o in operations)
+
+
+def _in_words(error: ScimRejected) -> str:
+    """What the service said, and what to do about it where that is known."""
+    return f"{error.message}; {error.hint}" if error.hint else error.message
 
 
 def _refusal(status: int) -> Answer:
@@ -176,7 +181,7 @@ def _send_single(operation: Operation, writer: Writer) -> Reply:
         if error.status == 401:
             return _rejected([operation], error)[0]
         answer = _answer(operation, error.status, error.scim_type)
-        return Reply(operation=operation, answer=answer, cause=error.message)
+        return Reply(operation=operation, answer=answer, cause=_in_words(error))
     if written is None:
         return Reply(operation=operation, answer=Answer.DONE)
     return Reply(operation=operation, answer=Answer.DONE, id=written.id, version=written.version)
