@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
 
 from reconciler.cli.exits import Exit
 from reconciler.errors import ConfigurationError
-from reconciler.sandbox.config import SandboxConfig
+from reconciler.sandbox.authentication import ALL_SCOPES
+from reconciler.sandbox.config import Client, SandboxConfig
 from reconciler.sandbox.server import DataFileError, serve_forever
 
 
@@ -40,9 +43,17 @@ def serve(  # noqa: PLR0917 - one parameter an option
     max_payload: int,
     admin: str | None,
 ) -> int:
-    """Serve an embedded SCIM tenant on the loopback interface until it is stopped."""
+    """Serve an embedded SCIM tenant on the loopback interface until it is stopped.
+
+    It takes the bearer token, and tokens for the OAuth client it prints: CXONE_CLIENT_ID and CXONE_CLIENT_SECRET where
+    they are set, else one that is made up.
+    """
     given = token or os.environ.get("SCIM_TOKEN")
     bearer = given or secrets.token_urlsafe(24)
+    given_secret = os.environ.get("CXONE_CLIENT_SECRET")
+    client = Client(
+        os.environ.get("CXONE_CLIENT_ID") or "reconciler", given_secret or secrets.token_urlsafe(24), ALL_SCOPES
+    )
     config = SandboxConfig(
         port=port,
         data=data,
@@ -51,11 +62,16 @@ def serve(  # noqa: PLR0917 - one parameter an option
         max_operations=max_operations,
         max_payload=max_payload,
         admin=admin,
+        clients=(client,),
     )
 
     def announce(base_url: str) -> None:
         if given is None:
             click.echo(f"export SCIM_TOKEN={bearer}")
+        if given_secret is None:
+            click.echo(f"export CXONE_CLIENT_ID={shlex.quote(client.id)} CXONE_CLIENT_SECRET={client.secret}")
+        click.echo(f"OAuth client {client.id} with the scopes {' '.join(client.scopes)}")
+        click.echo(f"tokens from {urlsplit(base_url)._replace(path='/oauth/token').geturl()}")
         click.echo(f"listening on {base_url} ({profile}); stop with Ctrl-C")
 
     try:

@@ -16,10 +16,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from reconciler.sandbox.authentication import check_bearer
+from reconciler.sandbox.authentication import authenticate, check_bearer
 from reconciler.sandbox.config import Profile
 from reconciler.sandbox.definitions import GROUP, USER, ResourceKind
-from reconciler.sandbox.endpoints import bulk, control, discovery, provider, resources
+from reconciler.sandbox.endpoints import bulk, control, discovery, provider, resources, token
 from reconciler.sandbox.errors import ScimError, not_found, not_implemented
 from reconciler.sandbox.exchange import SCIM_PATH, Exchange, error_reply
 from reconciler.sandbox.service import Service
@@ -64,10 +64,15 @@ class Application:
     def _authenticate(self, exchange: Exchange) -> None:
         config = self._service.config
         header = exchange.request.headers.get("Authorization")
-        if not _is_control(exchange):
-            check_bearer(header, config.token)
-        elif config.admin is not None:
-            check_bearer(header, config.admin)
+        path = exchange.request.path
+        if _is_control(exchange):
+            if config.admin is not None:
+                check_bearer(header, config.admin)
+        elif path != token.TOKEN_PATH:
+            exchange.access = authenticate(header, config, self._service.tokens)
+            for base in (SCIM_PATH, _CXONE_PATH):
+                if path == base or path.startswith(f"{base}/"):
+                    exchange.access.check_request(exchange.request.method, path.removeprefix(base))
 
     def _dispatch(self, exchange: Exchange) -> Response:
         handler, arguments = self._routes.bind_to_environ(exchange.request.environ).match()
@@ -123,6 +128,7 @@ def _service_rules() -> list[Rule]:
         *_rules(f"{SCIM_PATH}/", GET=resources.list_resources),
         *_rules(f"{SCIM_PATH}/.search", POST=resources.search),
         *_rules(f"{SCIM_PATH}/Bulk", POST=bulk.run),
+        *_rules(token.TOKEN_PATH, POST=token.issue),
         *_rules(f"{SCIM_PATH}/Me", **dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _refuse_me)),
     ]
 

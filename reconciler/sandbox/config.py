@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 Profile = Literal["cxone", "rfc7644"]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client that may ask for tokens at `/oauth/token`, with the scopes they may have."""
+
+    id: str
+    secret: str = field(repr=False)
+    scopes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """Settings of one embedded tenant; they hold from its start to its end.
 
-    `token` is the static bearer token, None switches authentication off. `admin` is the token of `/_sandbox`; without
-    it those paths do not exist. `data` is the path of the SQLite file, None keeps everything in memory. The limits are
-    starting values: a tenant of profile `cxone` accepts a ServiceProviderConfig that changes them.
+    `token` is the static bearer token, which may do everything; `clients` get tokens at `/oauth/token`, good for
+    `token_lifetime` seconds by `clock` and for their scopes. Without both there is no authentication. `admin` is the
+    token of `/_sandbox`; without it those paths do not exist. `data` is the path of the SQLite file, None keeps
+    everything in memory. The limits are starting values: a tenant of profile `cxone` accepts a ServiceProviderConfig
+    that changes them.
 
     What profile `cxone` does beyond RFC 7644: group names are unique without regard to case, a group PUT without
     `members` is answered 422, an empty group is shown with `members: []`, users are also addressed by userName, bulk
@@ -37,6 +50,9 @@ class SandboxConfig:
     supports_filter: bool = True
     supports_sort: bool = True
     threads: int = 8
+    clients: tuple[Client, ...] = ()
+    token_lifetime: int = 3600
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
     @property
     def is_cxone(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from reconciler.sandbox.authentication import FULL_ACCESS
 from reconciler.sandbox.definitions import KINDS
 from reconciler.sandbox.errors import ScimError, too_large
 from reconciler.sandbox.preconditions import Preconditions, entity_tag
@@ -23,12 +24,16 @@ JSON = "application/json"
 
 
 class Exchange:
-    """A request and the service it meets. `operations` counts the operations of a bulk request for the request log."""
+    """A request and the service it meets.
+
+    `access` is what the sender may do. `operations` counts the operations of a bulk request for the request log.
+    """
 
     def __init__(self, service: Service, request: Request) -> None:
         self.service = service
         self.request = request
         self.operations = 0
+        self.access = FULL_ACCESS
 
     @property
     def base_url(self) -> str:

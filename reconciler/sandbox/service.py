@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.sandbox.authentication import Tokens
 from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.directory import Directory
 from reconciler.sandbox.listing import Lister
@@ -22,6 +23,7 @@ class Service:
     lister: Lister
     provider: Provider
     log: RequestLog
+    tokens: Tokens
 
     def reset(self) -> None:
         """Empty the tenant and the request log."""
@@ -41,4 +43,5 @@ def open_service(config: SandboxConfig) -> Service:
         lister=Lister(store, config),
         provider=Provider(store, config),
         log=RequestLog(),
+        tokens=Tokens(config),
     )

@@ -18,6 +18,7 @@ def run(exchange: Exchange) -> Response:
     message = exchange.read_object(limits.max_payload, "maxPayloadSize")
     operations = message.get("Operations")
     exchange.operations = len(operations) if isinstance(operations, list) else 0
+    exchange.access.check_operations(operations if isinstance(operations, list) else ())
     request = read_bulk(message, limits.max_operations, lenient=service.config.is_cxone)
     results = BulkRun(service.directory, service.config, request, exchange.base_url).execute(service.store)
     return exchange.reply_value({"schemas": [BULK_RESPONSE_URN], "Operations": results})
