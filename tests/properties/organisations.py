@@ -39,7 +39,11 @@ class Features:
     def service(self) -> DirectoryService:
         """An empty one."""
         return DirectoryService(
-            bulk_supported=self.bulk, versions=self.versions, max_operations=self.max_operations, page_cap=self.page
+            bulk_supported=self.bulk,
+            patch_supported=not self.put,
+            versions=self.versions,
+            max_operations=self.max_operations,
+            page_cap=self.page,
         )
 
 
