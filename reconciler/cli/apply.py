@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ def apply(  # noqa: PLR0917 - one parameter an option
     names = chosen_tenants(settings, tenants)
     if (approved is not None or expect_digest is not None or public_receipt is not None) and len(names) != 1:
         raise UsageError("an approval is for one tenant", hint=f"name one of: {', '.join(names)}")
+    if public_receipt is not None and not os.access(public_receipt.parent, os.W_OK):
+        raise UsageError(f"cannot write {public_receipt}", hint="choose another place before anything is applied")
     decided = yes or expect_digest is not None or approved is not None
     if not decided and not sys.stdin.isatty():
         raise UsageError(

@@ -5,6 +5,7 @@ Command modules are imported only when they run: `reconciler --help` costs littl
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -73,6 +74,9 @@ def cli(ctx: click.Context, /, **options: str | None) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with a code of SPEC section 5. No exception gets past here as a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal of another encoding cannot show is spelled out
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -15,7 +15,7 @@ from reconciler.applier.approval import Approval, access_not_approved, approve, 
 from reconciler.applier.reading import Rereader
 from reconciler.applier.verify import Replan, prove
 from reconciler.desired.parser import load_desired_state
-from reconciler.errors import DesiredStateError, GuardRefused, PlanError, ScimError, StalePlan
+from reconciler.errors import ConfigurationError, DesiredStateError, GuardRefused, PlanError, ScimError, StalePlan
 from reconciler.messages.operations import sending_for
 from reconciler.model.change import Change
 from reconciler.model.outcome import ApplyResult, ChangeResult, Residual
@@ -199,7 +199,11 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
         requests=connection.client.requests - before,
         interrupted=applied.interrupted,
     )
-    directory.write("receipt.json", dump_receipt(result))
+    try:
+        directory.write("receipt.json", dump_receipt(result))
+    except ConfigurationError as error:  # it was sent: that must not look like an error before anything was
+        surroundings.listener.failed(error)
+        result = replace(result, proven=False)
     return ApplyEnd(plan, tenant, result, directory.path)
 
 

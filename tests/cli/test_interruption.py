@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -208,3 +209,98 @@ def test_a_retry_after_is_waited_for_and_seen(work: Workplace, sandbox: Service)
     assert [(event["reason"], event["wait"]) for event in retried] == [("429", 17.0)]
     assert sum(work.clock.slept) >= 17
     assert json.dumps(retried).find("example.com") == -1
+
+
+def _without_every_second_result(answer: Answer) -> Answer:
+    assert isinstance(answer.body, bytes)
+    document = json.loads(answer.body)
+    return Answer(answer.status, {**document, "Operations": document["Operations"][::2]})
+
+
+def _with_a_failure_that_was_none(answer: Answer) -> Answer:
+    assert isinstance(answer.body, bytes)
+    document = json.loads(answer.body)
+    document["Operations"][0].update(status="500", response={"status": "500", "detail": "late"})
+    return Answer(answer.status, document)
+
+
+BULK_ANSWERS: dict[str, Callable[[Answer], Answer]] = {
+    "results-missing": _without_every_second_result,
+    "false-failure": _with_a_failure_that_was_none,
+    "no-json": lambda _: Answer(200, b"OK"),
+    "a-job": lambda _: Answer(202, {"id": "bulk-job-1"}),
+    "nothing": lambda answer: Answer(200, {"schemas": []}),
+}
+
+
+@pytest.mark.parametrize("how", BULK_ANSWERS)
+def test_a_bulk_answer_that_does_not_say_all_is_completed_by_reading(
+    work: Workplace, sandbox: Service, how: str
+) -> None:
+    """R1, R2: an operation without a result is unknown until it was read; nothing is sent twice."""
+    work.organisation(sandbox.base_url)
+
+    def hook(seen: Seen, pass_on: PassOn) -> Answer:
+        answer = pass_on()
+        return BULK_ANSWERS[how](answer) if seen.path.endswith("/Bulk") else answer
+
+    with interposed(sandbox.origin, hook) as (hop, origin):
+        work.tenant(f"{origin}/scim/v2")
+        ended = work.run("apply", "--yes")
+        assert len([seen for seen in hop.seen if seen.method == "POST"]) == 2
+    assert ended.code == 0, ended.out + ended.err
+    assert set(work.outcomes().values()) == {"applied"}
+    assert _is_whole(sandbox)
+
+
+@pytest.mark.parametrize(("largest", "code"), [(1, 0), (2, 0), (0, 1)])
+def test_413_halves_a_chunk_until_it_fits(work: Workplace, sandbox: Service, largest: int, code: int) -> None:
+    """R10 and cxone.md section 10: a single operation that is too large is permanent."""
+    work.organisation(sandbox.base_url)
+
+    def hook(seen: Seen, pass_on: PassOn) -> Answer:
+        if seen.path.endswith("/Bulk") and len(json.loads(seen.body)["Operations"]) > largest:
+            return Answer(413, {"status": "413", "detail": f"at most {largest}"})
+        return pass_on()
+
+    with interposed(sandbox.origin, hook) as (_, origin):
+        work.tenant(f"{origin}/scim/v2")
+        ended = work.run("apply", "--yes")
+    assert ended.code == code, ended.out + ended.err
+    assert set(work.outcomes().values()) == {"applied" if code == 0 else "failed"}
+
+
+def test_credentials_that_expire_in_the_middle_stop_the_run(work: Workplace, start_sandbox: StartSandbox) -> None:
+    """cxone.md section 10: 401 stops the run; what was not sent is told from what failed."""
+    service = start_sandbox(supports_bulk=False)
+    work.organisation(service.base_url)
+    writes: list[str] = []
+
+    def hook(seen: Seen, pass_on: PassOn) -> Answer:
+        writes.extend([seen.path] if seen.method != "GET" else [])
+        return Answer(401) if len(writes) > 2 else pass_on()
+
+    with interposed(service.origin, hook) as (_, origin):
+        work.tenant(f"{origin}/scim/v2")
+        ended = work.run("apply", "--yes")
+    assert ended.code == 6, ended.out + ended.err
+    assert len(writes) == 3
+    outcomes = list(work.outcomes().values())
+    assert [outcomes.count(each) for each in ("applied", "failed", "not-attempted")] == [2, 1, 3]
+
+
+def test_a_run_that_cannot_be_proven_is_no_success(work: Workplace, sandbox: Service) -> None:
+    """P8: everything was sent, nothing could be read again: 6, and it is said."""
+    work.organisation(sandbox.base_url)
+    writes: list[str] = []
+
+    def hook(seen: Seen, pass_on: PassOn) -> Answer:
+        writes.extend([seen.path] if seen.method != "GET" else [])
+        return Answer(500) if len(writes) == 2 and seen.method == "GET" else pass_on()
+
+    with interposed(sandbox.origin, hook) as (_, origin):
+        work.tenant(f"{origin}/scim/v2")
+        ended = work.run("apply", "--yes")
+    assert ended.code == 6, ended.out + ended.err
+    assert "Not proven" in ended.out
+    assert not work.receipts()[-1]["complete"]

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -368,3 +369,48 @@ def test_whoever_reads_only_the_first_line_gets_no_traceback(acme: Workplace) ->
     process.wait(timeout=60)
     assert "Traceback" not in err
     assert "Exception ignored" not in err
+
+
+def test_a_public_receipt_that_cannot_be_written_stops_before_anything_is_sent(
+    acme: Workplace, sandbox: Service
+) -> None:
+    """Exit code 1 means that nothing was applied, so it must not come after the writes."""
+    acme.edit("acme/people.yaml", "title: Coach", "title: Chief")
+    asked = sandbox.count
+    ended = acme.run("apply", "--yes", "--public-receipt", acme.folder / "nowhere" / "receipt.json")
+    assert ended.code == 64, ended.err
+    assert sandbox.count == asked
+
+
+def test_a_receipt_that_cannot_be_kept_is_no_success(acme: Workplace, sandbox: Service) -> None:
+    """The result is told all the same, and 6 says that something was written."""
+    acme.edit("acme/people.yaml", "title: Coach", "title: Chief")
+
+    def hook(seen: Seen, pass_on: PassOn) -> Answer:
+        if seen.method != "GET":
+            shutil.rmtree(acme.state / "acme" / "runs")
+        return pass_on()
+
+    with interposed(sandbox.origin, hook) as (_, origin):
+        acme.tenant(f"{origin}/scim/v2")
+        ended = acme.run("apply", "--yes")
+    assert ended.code == 6, ended.out + ended.err
+    assert "1 applied" in ended.out
+    assert "cannot write" in ended.err
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-8"])
+def test_a_terminal_of_another_encoding_spells_out_what_it_cannot_show(acme: Workplace, encoding: str) -> None:
+    """No error while the report is printed, which for apply would come after the writes."""
+    acme.edit("acme/people.yaml", "title: Coach", "title: Köchin 日本 😀")
+    acme.environ["PYTHONIOENCODING"] = encoding
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reconciler", "plan"],
+        env={**os.environ, **acme.environment()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    expected = "日本" if encoding == "utf-8" else "\\u65e5\\u672c"
+    assert expected in out.decode(encoding)
