@@ -207,8 +207,10 @@ def _answer(operation: Operation, status: int | None, scim_type: str | None) -> 
         return Answer.DONE
     if status in {409, 412}:
         is_create = operation.method == "POST"
-        taken = scim_type == "uniqueness" and status == 409
+        taken = (scim_type or "").lower() == "uniqueness" and status == 409
         return Answer.EXISTS if is_create else Answer.REFUSED if taken else Answer.STALE
     if status == 404:
         return Answer.GONE
+    if status == 400 and operation.method == "PATCH" and (scim_type or "").lower() == "notarget":
+        return Answer.STALE  # what it wanted to remove is gone by now (scim-rfc.md section 10)
     return _refusal(status)

@@ -178,6 +178,7 @@ def membership_share(inputs: GuardInputs) -> Count:
     """A group would lose most of its members, or its last active one."""
     percent = inputs.share("membership-share").percent or 0
     gone = {change.id for change in inputs.user_changes(Action.DEACTIVATE, Action.DELETE)}
+    becoming = {change.id or change.key: _active_after(change) for change in inputs.changes}
     by_group = {change.id: change for change in inputs.changes if change.key.kind is Kind.GROUP and change.id}
     shrinking = {group for member in gone for group in inputs.graph.parents.get(member or "", ())}
     shrinking |= {group for group, change in by_group.items() if change.members.removed}
@@ -188,21 +189,18 @@ def membership_share(inputs: GuardInputs) -> Count:
         members = len(group.members or ())
         if members >= _MEMBERS_WORTH_A_SHARE and len(removed) * 100 > percent * members:
             problems.append(f"{group.display_name} ({len(removed)} of {members})")
-        elif _loses_last_active(group, {*gone, *(inputs.targets[label] for label in removed)}, added, inputs):
+        elif _loses_last_active(group, {*gone, *(inputs.targets[label] for label in removed)}, inputs.live) and not any(
+            _would_be_active(inputs.targets[label], becoming, inputs.live) for label in added
+        ):
             problems.append(f"{group.display_name} (its last active member)")
     detail = f"{_many(problems, 'group')} would lose over {percent:g} % of the members or the last active one"
     return Count(len(problems), 0, detail + _examples(problems))
 
 
-def _loses_last_active(
-    group: LiveGroup, gone: Collection[Target | None], added: Sequence[str], inputs: GuardInputs
-) -> bool:
-    """Whether somebody active is in the group now and nobody would be; nested groups count as somebody."""
-    active = [member for member in group.members or () if _is_active(member, inputs.live)]
-    if not active or any(member not in gone for member in active):
-        return False
-    becoming = {change.id or change.key: _active_after(change) for change in inputs.changes}
-    return not any(_would_be_active(inputs.targets[label], becoming, inputs.live) for label in added)
+def _loses_last_active(group: LiveGroup, gone: Collection[Target | None], live: LiveState) -> bool:
+    """Whether somebody active is in the group now and all of those go; nested groups count as somebody."""
+    active = [member for member in group.members or () if _is_active(member, live)]
+    return bool(active) and all(member in gone for member in active)
 
 
 def _would_be_active(member: Target, becoming: Mapping[Target, bool | None], live: LiveState) -> bool:

@@ -437,6 +437,15 @@ def test_an_operation_too_large_for_the_announced_limit_is_never_sent() -> None:
     assert "4000 bytes" in (run.result("User/big").cause or "")
 
 
+@pytest.mark.parametrize("bulk", [False, True])
+def test_what_vanished_between_comparing_and_removing_is_done(bulk: bool) -> None:
+    """400 `noTarget` on a remove: read again, and it is as wanted (scim-rfc.md section 10)."""
+    service = _two(versions=False, bulk_supported=bulk)
+    world = World(service, desired_state(desired_user("ann", title=None)), capabilities=capabilities_of(service))
+    service.faults = {1: Fault(edit=lambda s: s.edit("u1", title=None))}
+    assert applied(world.run())
+
+
 def test_revocations_are_sent_before_anything_is_given() -> None:
     """SPEC 7.4: deactivations and removals first, then creates, additions last."""
     service = DirectoryService(bulk_supported=False)
