@@ -26,6 +26,7 @@ COMMANDS = {
     "apply": ("reconciler.cli.apply:apply", "Make tenants equal to git, and prove it."),
     "explain": ("reconciler.cli.explain:explain", "Explain a code or a guard in plain words."),
     "trust": ("reconciler.cli.trust:trust", "Bind a tenant's hosts, so that credentials may go there."),
+    "doctor": ("reconciler.cli.doctor:doctor", "Say what works with a tenant, what is missing, and what to do."),
     "sandbox": ("reconciler.cli.sandbox:sandbox", "The embedded tenant, for tests and demos."),
     "demo": ("reconciler.cli.demo:demo", "The whole story in a minute, against the embedded tenant."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from reconciler.errors import ScimMalformed, ScimRejected
@@ -12,6 +13,9 @@ from reconciler.model.plan import Capabilities
 from reconciler.model.resource import Attributes
 from reconciler.model.tenant import Tenant
 from reconciler.scim.client import ScimClient
+
+NOT_SHOWN = frozenset({400, 403, 406})
+"""Statuses by which a service keeps a discovery endpoint to itself; a run does without."""
 
 _CONFIGURATION = "ServiceProviderConfig"
 
@@ -28,7 +32,13 @@ def read_capabilities(client: ScimClient, tenant: Tenant) -> Capabilities:
     configuration = _optional(client.service_provider_config, _CONFIGURATION, notes)
     types = _optional(client.resource_types, "ResourceTypes", notes)
     _optional(client.schemas, "Schemas", notes)
-    notes += _missing_types(types)
+    capabilities = to_capabilities(configuration, types, tenant)
+    return replace(capabilities, notes=(*notes, *capabilities.notes))
+
+
+def to_capabilities(configuration: Attributes | None, types: Attributes | None, tenant: Tenant) -> Capabilities:
+    """What the documents of a service say, each None where it has none, with the defaults of `read_capabilities`."""
+    notes = _missing_types(types)
     announced = _Announced(configuration, notes, silent=_SILENT[tenant.profile])
     defaults = _defaults(tenant.profile)
     bulk = announced.flag("bulk", default=defaults.bulk)
@@ -97,7 +107,7 @@ def _optional(read: Callable[[], Attributes | None], name: str, notes: list[str]
     try:
         document = read()
     except ScimRejected as rejected:
-        if rejected.status not in {400, 403, 406}:
+        if rejected.status not in NOT_SHOWN:
             raise
         notes.append(f"the service does not show {name} ({rejected.status}): defaults of the profile are used")
         return None
