@@ -120,7 +120,7 @@ def _endpoints(document: Mapping[str, Any], profile: Profile) -> Endpoints:
         base_url=base,
         service_provider_config_url=scim.get("serviceProviderConfigUrl", config).rstrip("/"),
         platform_url=scim.get("platformUrl", f"{origin}/api/v2").rstrip("/"),
-        token_url=None if token is None else token.rstrip("/"),
+        token_url=token,
     )
 
 

@@ -45,7 +45,10 @@ class Auth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """Absolute URLs without trailing slash. Those not written in tenant.yaml are derived from `base_url`."""
+    """Absolute URLs. Those not written in tenant.yaml are derived from `base_url`.
+
+    None ends with a slash but `token_url`, which is as written: some token services insist on one.
+    """
 
     base_url: str
     service_provider_config_url: str

@@ -11,18 +11,21 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.errors import ConfigurationError, ReadOnlyViolation, ScimRejected, ScimUnreachable
 from reconciler.model.dialect import Dialect, Profile
 from reconciler.model.resource import Kind
 from reconciler.model.tenant import Auth, AuthType, Endpoints, Limits, SecretReference, Tenant
 from reconciler.sandbox.config import Client, SandboxConfig
+from reconciler.sandbox.endpoints.token import _basic
 from reconciler.sandbox.server import SandboxServer
 from reconciler.scim.client import ScimClient
-from reconciler.transport.exchange import Request
+from reconciler.transport.exchange import Request, Response
 from reconciler.transport.opening import open_transport
 from reconciler.transport.session import HttpTransport, RetryEvent
-from reconciler.transport.tokens import FORM, ClientCredentials, TokenNotObtained
+from reconciler.transport.tokens import FORM, ClientCredentials, TokenEndpoint, TokenNotObtained
 from tests.cli.workplace import call
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_service import DROP, Answer, ScriptedService, Seen, closed_port, scripted
@@ -213,6 +216,20 @@ def test_many_threads_share_one_token() -> None:
             thread.join()
         assert statuses == [200] * 12
         assert asked(server).count("POST token 200") == 2
+
+
+@given(st.tuples(*[st.text(st.characters(exclude_categories=["C"]), min_size=1)] * 2))
+def test_d4_basic_is_understood_by_whoever_reads_the_rfc(pair: tuple[str, str]) -> None:
+    """RFC 6749 section 2.3.1, written by one end and read by the other, which share no code: any script, any sign."""
+    sent: list[Request] = []
+
+    def send(request: Request) -> Response:
+        sent.append(request)
+        return Response(status=200, headers={}, body=b'{"access_token": "t"}')
+
+    endpoint = TokenEndpoint(url="http://127.0.0.1/oauth/token", client_auth="basic", send=send, clock=FakeClock())
+    ClientCredentials(endpoint, *pair).header()
+    assert _basic(sent[0].headers["Authorization"]) == pair
 
 
 # --- where credentials go --------------------------------------------------------------------------------------------

@@ -85,6 +85,17 @@ def test_urls_that_are_written_win() -> None:
     assert endpoints.token_url == "https://auth.example.com/token"
 
 
+def test_a_token_url_is_used_as_it_is_written() -> None:
+    """Some token services answer only with a slash at the end, and a redirect is not followed."""
+    auth = {
+        "type": "oauth2",
+        "clientId": "a",
+        "clientSecret": "${env:CXONE_S}",
+        "tokenUrl": "https://a.example/o/token/",
+    }
+    assert tenant(auth=auth).endpoints.token_url == "https://a.example/o/token/"
+
+
 def test_secrets_are_kept_by_name_only() -> None:
     """SPEC P11: what is kept is the name of the variable, in every field that can hold a secret."""
     found = tenant(
