@@ -145,10 +145,15 @@ def rebuild_plan(inputs: PlanInputs, approved: Plan, changes: Sequence[Change]) 
 
     `inputs.desired` need only hold the policies.
     """
+    known, live = approved.inventory, inputs.live
     draft = _Draft(
         changes=changes,
-        managed={Kind.USER: approved.inventory.managed_users, Kind.GROUP: approved.inventory.managed_groups},
-        directory=_known_by_new_names(build_directory((), (), inputs.live.users, inputs.live.groups), changes),
+        # A file cannot make more of them managed than there are, and so not widen what the shares of guards admit.
+        managed={
+            Kind.USER: min(known.managed_users, len(live.users)),
+            Kind.GROUP: min(known.managed_groups, len(live.groups)),
+        },
+        directory=_known_by_new_names(build_directory((), (), live.users, live.groups), changes),
         unchanged=approved.summary.unchanged,
         unmanaged=approved.summary.unmanaged,
     )
