@@ -39,15 +39,19 @@ def name_of(resource: DesiredUser | DesiredGroup | LiveUser | LiveGroup) -> str:
 
 
 def index_live(resources: Iterable[Live]) -> Index[Live]:
-    """An index over live resources; every list is in order of id."""
+    """An index over live resources; those that share a key are in order of id."""
     by_id: dict[str, Live] = {}
-    by_external_id: dict[str, list[Live]] = {}
-    by_name: dict[str, list[Live]] = {}
+    by_external_id: dict[str, tuple[Live, ...]] = {}
+    by_name: dict[str, tuple[Live, ...]] = {}
     for resource in sorted(resources, key=lambda resource: resource.id):
+        alone = (resource,)  # hardly any key is shared: a tuple of one is the smallest container there is
         by_id[resource.id] = resource
         if resource.external_id is not None:
-            by_external_id.setdefault(resource.external_id, []).append(resource)
-        by_name.setdefault(fold(name_of(resource)), []).append(resource)
+            earlier = by_external_id.get(resource.external_id)
+            by_external_id[resource.external_id] = alone if earlier is None else earlier + alone
+        name = fold(name_of(resource))
+        namesakes = by_name.get(name)
+        by_name[name] = alone if namesakes is None else namesakes + alone
     return Index(by_id, by_external_id, by_name)
 
 
