@@ -108,7 +108,7 @@ def apply_approved(
     """
     loaded = load_desired_state(root, tenant_name, documents=False)
     if loaded.tenant is None or loaded.desired is None:
-        raise DesiredStateError(loaded.diagnostics)
+        raise DesiredStateError(loaded.diagnostics, root=str(root))
     tenant = loaded.tenant
     check_plan_is_for(approved, tenant=tenant.name, target=tenant.target)
     with (

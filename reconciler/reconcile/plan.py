@@ -38,7 +38,7 @@ def load_valid(root: Path, tenant: str, surroundings: Surroundings) -> tuple[Ten
     loaded = load_desired_state(root, tenant)
     listener.phase_finished(f"{many(loaded.documents, 'document')} in {many(loaded.files, 'file')}")
     if loaded.tenant is None or loaded.desired is None or loaded.errors:
-        raise DesiredStateError(loaded.diagnostics)
+        raise DesiredStateError(loaded.diagnostics, root=str(root))
     return loaded.tenant, loaded.desired, loaded
 
 
@@ -69,7 +69,10 @@ def plan_connected(
         tool=surroundings.tool,
         created_at=surroundings.timestamp(),
     )
-    plan = build_plan(inputs)
+    try:
+        plan = build_plan(inputs)
+    except DesiredStateError as error:  # a name that means nobody, neither in git nor in the tenant
+        raise DesiredStateError(error.diagnostics, root=str(root)) from error
     surroundings.listener.phase_finished(many(len(plan.changes), "change"))
     tell_guards(plan, surroundings)
     return Planned(plan, inputs)

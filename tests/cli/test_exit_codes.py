@@ -49,7 +49,7 @@ def test_3_desired_state_is_invalid(acme: Workplace, sandbox: Service) -> None:
     for arguments in (("validate",), ("plan",), ("apply", "--yes")):
         ended = acme.run(*arguments)
         assert ended.code == 3, ended.err
-        assert "broken.yaml:2:1: error[V" in ended.out + ended.err
+        assert f"{acme.root}/acme/broken.yaml:2:1: error[V" in ended.out + ended.err  # a path one can open
     assert sandbox.count == asked
 
 
