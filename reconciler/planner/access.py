@@ -87,14 +87,16 @@ def _active_before(user: Target, users: Mapping[str, LiveUser]) -> bool:
     return live is not None and live.active is not False
 
 
-def touched_users(changes: Sequence[Change], graph: AccessGraph, live: LiveState) -> Iterable[Target]:
-    """Users with a change of their own, and every user at or below a member that joins or leaves a group."""
+def touched_users(
+    changes: Sequence[Change], graph: AccessGraph, live: LiveState, also: Iterable[Target] = ()
+) -> Iterable[Target]:
+    """Users with a change of their own, and every user at or below a member that joins or leaves a group, or `also`."""
     seen: set[Target] = {change.id or change.key for change in changes if change.key.kind is Kind.USER}
     children: dict[Target, set[Target]] = {}
     for member, groups in graph.added.items():
         for group in groups:
             children.setdefault(group, set()).add(member)
-    queue = deque([*graph.added, *graph.removed])
+    queue = deque([*graph.added, *graph.removed, *also])
     visited: set[Target] = set()
     while queue:
         target = queue.popleft()

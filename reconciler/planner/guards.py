@@ -217,8 +217,8 @@ def _is_active(member: str, live: LiveState) -> bool:
 
 def privileged_gain(inputs: GuardInputs) -> Count:
     """Somebody would newly get a protected group or role, also through nested groups."""
-    roles, groups = _protected(inputs, "role:"), _protected(inputs, "group:")
-    gains = {f"{gain.user} gets group:{gain.group}" for gain in inputs.access.gains if fold(gain.group) in groups}
+    roles, groups = _protected(inputs, "role:"), _protected_groups(inputs)
+    gains = {f"{gain.user} gets group:{groups[gain.group]}" for gain in inputs.access.gains if gain.group in groups}
     for target, (before, after) in inputs.holdings.items():
         name = inputs.directory.label(target).removeprefix("user:")
         gains |= {f"{name} gets role:{role}" for role in (after.roles - before.roles) & roles}
@@ -229,7 +229,8 @@ def protected(inputs: GuardInputs) -> Count:
     """A protected user, group or role holder would be deactivated, deleted, renamed or lose it."""
     roles, groups = _protected(inputs, "role:"), _protected(inputs, "group:")
     people = {fold(entry) for entry in inputs.tenant.guards.protected if not entry.startswith(("role:", "group:"))}
-    problems = {f"{loss.user} loses group:{loss.group}" for loss in inputs.access.losses if fold(loss.group) in groups}
+    lost = _protected_groups(inputs)
+    problems = {f"{loss.user} loses group:{lost[loss.group]}" for loss in inputs.access.losses if loss.group in lost}
     for change in inputs.changes:
         former = _live_name(change, inputs.live)
         if change.id is None or former is None:
@@ -247,8 +248,13 @@ def protected(inputs: GuardInputs) -> Count:
 def _drastic(change: Change) -> Iterable[str]:
     if change.action in {Action.DEACTIVATE, Action.DELETE}:
         yield f"{change.action.value}d"
-    if any(a.path in {"userName", "displayName"} and change.key.kind is _NAMED_BY[a.path] for a in change.attributes):
+    if _renames(change):
         yield f"renamed to {change.key.name}"
+
+
+def _renames(change: Change) -> bool:
+    """Whether a change gives a user another userName or a group another displayName."""
+    return any(_NAMED_BY.get(attribute.path) is change.key.kind for attribute in change.attributes)
 
 
 _NAMED_BY = {"userName": Kind.USER, "displayName": Kind.GROUP}
@@ -375,12 +381,15 @@ def _group_edges(inputs: GuardInputs, *, after: bool) -> Children:
 def exclusive(inputs: GuardInputs) -> Count:
     """Somebody would hold more of an exclusive set than before (Policy)."""
     problems: set[str] = set()
-    for target in touched_users(inputs.changes, inputs.graph, inputs.live) if inputs.exclusives else ():
+    renamed = _renamed_groups(inputs)
+    reactivated = {change.id for change in inputs.user_changes(Action.REACTIVATE)}
+    touched = touched_users(inputs.changes, inputs.graph, inputs.live, renamed) if inputs.exclusives else ()
+    for target in touched:
         name = inputs.directory.label(target).removeprefix("user:")
         before, after = inputs.holdings.get(target) or _unchanged_holdings(target, inputs)
-        groups_before = _group_names(target, inputs, after=False)
+        groups_before = set() if target in reactivated else _group_names(target, inputs.graph.before, {}, inputs)
         now = dict(violations(inputs.exclusives, roles=before.roles, groups=groups_before))
-        groups_after = _group_names(target, inputs, after=True)
+        groups_after = _group_names(target, inputs.graph.after, renamed, inputs)
         problems |= {
             f"{name} would hold {' and '.join(held)} ({policy.name})"
             for policy, held in violations(inputs.exclusives, roles=after.roles, groups=groups_after)
@@ -395,9 +404,33 @@ def _unchanged_holdings(target: Target, inputs: GuardInputs) -> tuple[Holdings, 
     return held, held
 
 
-def _group_names(target: Target, inputs: GuardInputs, *, after: bool) -> set[str]:
-    edges = inputs.graph.after if after else inputs.graph.before
-    return {fold(group_name(group, inputs.directory)) for group in effective_groups(target, edges, inputs.directory)}
+def _renamed_groups(inputs: GuardInputs) -> dict[Target, str]:
+    """The groups that get another name, and that name."""
+    return {
+        change.id: change.key.name
+        for change in inputs.changes
+        if change.id is not None and change.key.kind is Kind.GROUP and _renames(change)
+    }
+
+
+def _group_names(
+    target: Target,
+    edges: Callable[[Target], Iterable[Target]],
+    renamed: Mapping[Target, str],
+    inputs: GuardInputs,
+) -> set[str]:
+    """The groups a user is effectively in, by the names that the tenant has for them, then or now."""
+    return {
+        fold(renamed.get(group) or _own_name(group, inputs.live))
+        for group in effective_groups(target, edges, inputs.directory)
+    }
+
+
+def _own_name(group: Target, live: LiveState) -> str:
+    """The displayName of a group, also where several have it: what names a right must not depend on that."""
+    if isinstance(group, str):
+        return live.groups[group].display_name if group in live.groups else group
+    return group.name
 
 
 def inactive_member(inputs: GuardInputs) -> Count:
@@ -447,6 +480,28 @@ def _limit(share: ShareLimit, managed: int, floor: int) -> int:
 def _protected(inputs: GuardInputs, prefix: str) -> frozenset[str]:
     entries = inputs.tenant.guards.protected
     return frozenset(fold(entry.removeprefix(prefix)) for entry in entries if entry.startswith(prefix))
+
+
+def _protected_groups(inputs: GuardInputs) -> dict[str, str]:
+    """The protected groups: how gains and losses name each, and how people know it.
+
+    A group counts by the name it has in the tenant as well as by the one that the plan has for it, and also where other
+    groups share that name, so that neither a namesake nor a rename takes the protection away.
+    """
+    listed = _protected(inputs, "group:")
+    if not listed:
+        return {}
+    names: dict[Target, set[str]] = {group.id: {group.display_name} for group in inputs.live.groups.values()}
+    for change in inputs.changes:
+        if change.key.kind is Kind.GROUP:
+            names.setdefault(change.id or change.key, set()).add(change.key.name)
+    found: dict[str, str] = {}
+    for target, known in names.items():
+        meant = sorted(name for name in known if fold(name) in listed)
+        if meant:
+            shown = group_name(target, inputs.directory)
+            found[shown] = shown if fold(shown) in listed else f"{meant[0]} ({shown})"
+    return found
 
 
 def _many(items: Collection[object], one: str, several: str = "") -> str:

@@ -9,10 +9,11 @@ from reconciler.applier.approval import Approval, access_not_approved, approve, 
 from reconciler.model.change import Change, Precondition, PreconditionKind
 from reconciler.model.outcome import ChangeResult, Outcome
 from reconciler.model.plan import Plan
+from reconciler.model.tenant import GuardSettings
 from reconciler.planner.diff import Rules
 from reconciler.planner.planner import rebuild_plan
 from tests.fakes.directory_service import DirectoryService
-from tests.states import World, desired_group, desired_user
+from tests.states import World, desired_group, desired_user, tenant_for
 
 
 def _office() -> World:
@@ -254,3 +255,14 @@ def test_a_service_that_changes_the_case_of_names_does_not_spoil_the_proof() -> 
     plan = world.plan(live=live)
     assert world.apply(plan, live).all_applied
     assert remaining(plan, world.read(), Rules(world.tenant, world.capabilities)) == ()
+
+
+def test_a_group_that_is_protected_by_its_name_of_now_is_judged_by_that_name() -> None:
+    """A group was renamed since the plan was approved; a saved plan still calls it what it was."""
+    world = _office().wanting(desired_group("Team", externalId="t", members=[{"user": "ann"}, {"user": "bob"}]))
+    world = replace(world, tenant=tenant_for(guards=GuardSettings(protected=("group:Supervisors",))))
+    plan = world.plan()
+    assert not plan.refused_by
+    world.service.edit("g1", displayName="Supervisors")
+    rebuilt = rebuild_plan(world.inputs(), plan, _approve(world, plan).changes)
+    assert [guard.id for guard in rebuilt.refused_by] == ["privileged-gain"]

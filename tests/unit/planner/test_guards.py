@@ -167,6 +167,27 @@ def test_privileged_gain_counts_every_way_to_a_protected_group_or_role(documents
     assert guard.verdict is (REFUSE if count else PASS)
 
 
+def _namesakes() -> World:
+    """Two groups of one name, as RFC 7643 lets services have them; plans name them by id."""
+    service = DirectoryService()
+    for n, name in enumerate(("root", "ann")):
+        service.add_user(f"u{n}", name)
+    service.add_group("g1", "Supervisors", "u0", externalId="a")
+    service.add_group("g2", "supervisors", externalId="b")
+    return World(service, tenant=tenant_for(guards=GuardSettings(protected=("group:Supervisors",))))
+
+
+def test_a_namesake_does_not_take_the_protection_of_a_group_away() -> None:
+    """Whoever may create groups could otherwise switch two guards off."""
+    world = _namesakes()
+    joins = world.wanting(
+        desired_group("Supervisors", externalId="a", membership="additive", members=[{"user": "ann"}])
+    )
+    assert joins.verdict("privileged-gain") is REFUSE
+    assert "ann gets group:Supervisors (id:g1)" in joins.guard("privileged-gain").detail
+    assert world.wanting(desired_group("Supervisors", externalId="a", members=[])).verdict("protected") is REFUSE
+
+
 def test_reactivating_the_holder_of_a_protected_role_is_a_gain() -> None:
     """An inactive administrator holds nothing; an active one does."""
     world = _admins()
@@ -314,6 +335,43 @@ def test_exclusive_refuses_what_a_plan_adds_or_worsens(documents: list[Any], ver
     assert world.verdict("exclusive") is verdict
     assert any(finding.code == "exclusive" for finding in world.plan().findings)
     assert world.verdict("exclusive", allowed={"exclusive": 1}) is (OVERRIDDEN if verdict is REFUSE else PASS)
+
+
+def test_a_rename_into_an_exclusive_set_is_a_violation() -> None:
+    """The members get what the new name stands for, although no membership changes."""
+    service = DirectoryService()
+    service.add_user("u1", "ann", roles=[{"value": "Maker"}])
+    service.add_group("g1", "Inner", "u1")
+    service.add_group("g2", "Outer", "g1", externalId="g")
+    world = World(service).wanting(desired_group("Auditors", externalId="g"), exclusives=[MAKER_CHECKER])
+    assert world.verdict("exclusive") is REFUSE
+    assert "ann would hold" in world.guard("exclusive").detail
+    elsewhere = World(service).wanting(desired_group("Readers", externalId="g"), exclusives=[MAKER_CHECKER])
+    assert elsewhere.verdict("exclusive") is PASS
+
+
+def test_a_namesake_does_not_blind_a_policy() -> None:
+    """Names in a policy mean every group of that name."""
+    service = DirectoryService()
+    service.add_user("u1", "ann", roles=[{"value": "Maker"}])
+    service.add_group("g1", "Auditors", externalId="a")
+    service.add_group("g2", "auditors", externalId="b")
+    joins = desired_group("Auditors", externalId="a", members=[{"user": "ann"}])
+    assert World(service).wanting(joins, exclusives=[MAKER_CHECKER]).verdict("exclusive") is REFUSE
+
+
+@pytest.mark.parametrize("groups", [("Auditors", "Makers"), ("Auditors",)])
+def test_a_reactivation_brings_back_what_excludes_itself(groups: tuple[str, ...]) -> None:
+    """An inactive user holds nothing effectively; a violation that begins with the reactivation is new."""
+    service = DirectoryService()
+    service.add_user("u1", "ann", active=False)
+    for group in groups:
+        service.add_group(group, group, "u1")
+    policy = Exclusive(name="four-eyes", roles=(), groups=("Auditors", "Makers"))
+    back = World(service).wanting(desired_user("ann", active=True), exclusives=[policy])
+    assert back.verdict("exclusive") is (REFUSE if len(groups) > 1 else PASS)
+    still = World(service).wanting(desired_user("ann", title="away"), exclusives=[policy])
+    assert still.verdict("exclusive") is PASS
 
 
 @pytest.mark.parametrize(
