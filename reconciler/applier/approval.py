@@ -97,16 +97,23 @@ def access_not_approved(approved: Plan, rebuilt: Plan) -> dict[str, list[str]]:
 
 
 def hold(changes: Sequence[Change], extra: dict[str, list[str]]) -> tuple[list[Change], list[ChangeResult]]:
-    """The changes without those through which unapproved access would flow: additions to a group, reactivations."""
-    kept, held = [], []
+    """The changes without those through which unapproved access would flow: additions to a group, reactivations.
+
+    What needs a create that is held is held too. What a held change takes away is carried out all the same.
+    """
+    kept: list[Change] = []
+    held: list[ChangeResult] = []
     for change in changes:
         users = _gaining_through(change, extra)
-        if users:
-            cause = f"it would now also give access to {', '.join(sorted(set(users))[:3])}, which was not approved"
-            held.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause))
-        else:
+        if not users:
             kept.append(change)
-    return kept, held
+            continue
+        cause = f"it would now also give access to {', '.join(sorted(set(users))[:3])}, which was not approved"
+        held.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause))
+        if change.members.removed:
+            kept.append(_only_removals(change))
+    executable, results = _without_dependants(kept, held)
+    return list(executable), list(results)
 
 
 def _gaining_through(change: Change, extra: dict[str, list[str]]) -> list[str]:

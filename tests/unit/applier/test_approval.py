@@ -207,6 +207,32 @@ def test_access_that_nobody_approved_is_held() -> None:
     assert "bob" in str(held[0].cause)
 
 
+def test_what_needs_a_held_create_is_held_with_it() -> None:
+    """Bob is in Board already and would now come along into Club: Club waits, and so does its membership in Board."""
+    world = _office().wanting(
+        desired_group("Club", members=[{"group": "Team"}]),
+        desired_group("Board", membership="additive", members=[{"group": "Club"}]),
+    )
+    world.service.groups["g2"]["members"].append("u2")
+    plan = world.plan()
+    world.service.groups["g1"]["members"].append("u2")
+    kept, held, _ = _extra(world, plan)
+    assert kept == []
+    assert {str(result.change.key) for result in held} == {"Group/Club", "Group/Board"}
+    assert rebuild_plan(world.inputs(), plan, kept).changes == ()
+
+
+def test_what_a_held_change_takes_away_is_taken_away() -> None:
+    """Holding an addition back keeps nobody in a group who was approved to leave it."""
+    world = _office().wanting(desired_group("Board", members=[{"group": "Team"}]))
+    world.service.groups["g2"]["members"].append("u3")
+    plan = world.plan()
+    world.service.groups["g1"]["members"].append("u2")
+    kept, held, _ = _extra(world, plan)
+    assert [(change.members.added, change.members.removed) for change in kept] == [((), ("eve",))]
+    assert [str(result.change.key) for result in held] == ["Group/Board"]
+
+
 def test_a_reactivation_that_would_give_more_than_was_approved_is_held() -> None:
     """Somebody put the suspended account into a group after the approval."""
     world = _office().wanting(desired_user("eve", active=True))
