@@ -149,7 +149,7 @@ def _rebuild(approved: Plan, approval: Approval, inputs: PlanInputs) -> tuple[Pl
 
 
 def _check_digest(plan: Plan, tenant: Tenant, expected: str | None) -> None:
-    if expected is None or hmac.compare_digest(plan.digest, expected):
+    if expected is None or hmac.compare_digest(plan.digest.encode(), expected.encode("utf-8", "replace")):
         return
     stale = StalePlan(
         "the plan is not the one that was approved",

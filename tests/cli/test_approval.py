@@ -111,6 +111,15 @@ def test_an_expected_digest_applies_exactly_that_plan(acme: Workplace, sandbox: 
     assert acme.receipts()[-1]["digest"] == digest
 
 
+def test_a_digest_pasted_with_other_characters_is_stale_and_no_bug(acme: Workplace) -> None:
+    """Chats turn quotes and dashes into others."""
+    acme.edit("acme/people.yaml", "title: Coach", "title: Chief")
+    ended = acme.run("apply", "--expect-digest", "\u201csha256:abc\u201d")
+    assert ended.code == 5
+    assert "not the one that was approved" in ended.err
+    assert "internal error" not in ended.err
+
+
 # --- --allow ---------------------------------------------------------------------------------------------------------
 
 
