@@ -6,6 +6,7 @@ deactivates, and the only reasons are `declared` and `adopted`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -271,11 +272,16 @@ def _configuration_changes(inputs: PlanInputs, rules: Rules) -> tuple[list[Chang
     return [], [
         Finding(
             code="configuration",
-            message=f"{item.path} is {item.before!r}, git asserts {item.after!r}",
+            message=f"{item.path} is {_as_json(item.before)}, git asserts {_as_json(item.after)}",
             key=key,
         )
         for item in change.attributes
     ]
+
+
+def _as_json(value: object) -> str:
+    """A value as the service and git would write it."""
+    return "not there" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _cosmetic_findings(cosmetic: Sequence[tuple[ResourceKey, str]]) -> list[Finding]:

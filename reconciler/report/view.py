@@ -157,6 +157,7 @@ class PlanView:
     losses: tuple[GroupAccess, ...]
     gains: tuple[GroupAccess, ...]
     findings: tuple[FindingView, ...]
+    differs: bool
     refused: tuple[GuardView, ...]
     overridden: tuple[GuardView, ...]
     passed: int
@@ -277,6 +278,7 @@ def build_plan_view(
         losses=_access(plan.access.losses, frozenset(), limit=None),
         gains=_access(plan.access.gains, _protected_groups(protected), limit=folding.access),
         findings=tuple(_finding(item.code, item.message, item.key) for item in plan.findings),
+        differs=any(item.code in _NOT_AS_GIT_SAYS for item in plan.findings),
         refused=tuple(_guard(guard) for guard in plan.refused_by),
         overridden=tuple(_guard(guard) for guard in plan.guards if guard.verdict is Verdict.OVERRIDDEN),
         passed=sum(1 for guard in plan.guards if guard.verdict is Verdict.PASS),
@@ -290,6 +292,9 @@ def build_plan_view(
         command=_command(plan, saved_as, seal, options),
     )
 
+
+_NOT_AS_GIT_SAYS = frozenset({"configuration", "pending", "members-unreadable"})
+"""Findings by which the tenant is not as git says, although nothing is to be changed for them."""
 
 _ACCESS_ATTRIBUTES = frozenset({"roles", "entitlements"})
 

@@ -304,6 +304,16 @@ def test_no_base_is_overridden_by_first_run(format_: Format) -> None:
 
 
 @READABLE
+@pytest.mark.parametrize("code", ["configuration", "pending", "members-unreadable"])
+def test_what_is_not_as_git_says_is_not_called_a_match(format_: Format, code: str) -> None:
+    """Asserted drift, people who are still to come, members nobody can see: nothing to do, yet no match."""
+    report = render_plan(build_plan(findings=[Finding(code=code, message="it differs")]), format_)
+    assert "matches git" not in report
+    assert "not all is as git says" in report
+    assert "matches git" in render_plan(build_plan(findings=[Finding(code="cosmetic", message="case")]), format_)
+
+
+@READABLE
 def test_a_guard_that_refuses_an_empty_plan_is_shown(format_: Format) -> None:
     """`empty-desired` may refuse where nothing would be done; that is no match with git."""
     report = render_plan(build_plan(guards=[refused("empty-desired", detail="git declares no users")]), format_)
