@@ -19,7 +19,7 @@ from reconciler.model.tenant import Owned, ShareLimit, Tenant
 from reconciler.planner.access import AccessGraph, effective_groups, group_name, touched_users
 from reconciler.planner.references import Directory, Target
 from reconciler.semantics.canonical import fold, value_at
-from reconciler.semantics.graph import Children, heights, longest_chain, parents_of, shortest_path
+from reconciler.semantics.graph import Children, heights, longest_chain, parents_of, reachable, shortest_path
 from reconciler.semantics.policy import violations
 
 DEFAULT_SHARES: Mapping[str, ShareLimit] = {
@@ -222,7 +222,27 @@ def privileged_gain(inputs: GuardInputs) -> Count:
     for target, (before, after) in inputs.holdings.items():
         name = inputs.directory.label(target).removeprefix("user:")
         gains |= {f"{name} gets role:{role}" for role in (after.roles - before.roles) & roles}
+    gains |= {f"whoever is in {group} gets group:{to}" for group, to in _unseen_gains(inputs, groups)}
     return Count(len(gains), 0, f"{_many(gains, 'protected access right')} would be given{_examples(gains)}")
+
+
+def _unseen_gains(inputs: GuardInputs, protected_groups: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    """Groups whose members the service does not show and the protected groups that they would newly be nested in."""
+    unseen = {group.id for group in inputs.live.groups.values() if group.members is None}
+    if not unseen or not protected_groups:
+        return
+    below = _group_edges(inputs, after=True)
+    for child, parents in inputs.graph.added.items():
+        for group in sorted(unseen & {str(child), *reachable(below, [str(child)])}):
+            above = {*parents, *(over for parent in parents for over in _above(parent, inputs))}
+            names = {group_name(target, inputs.directory) for target in above}
+            yield from (
+                (group_name(group, inputs.directory), protected_groups[n]) for n in names & protected_groups.keys()
+            )
+
+
+def _above(group: Target, inputs: GuardInputs) -> Iterable[Target]:
+    return effective_groups(group, inputs.graph.after, inputs.directory)
 
 
 def protected(inputs: GuardInputs) -> Count:

@@ -188,6 +188,23 @@ def test_a_namesake_does_not_take_the_protection_of_a_group_away() -> None:
     assert world.wanting(desired_group("Supervisors", externalId="a", members=[])).verdict("protected") is REFUSE
 
 
+@pytest.mark.parametrize(("seen", "verdict"), [(True, PASS), (False, REFUSE)])
+@pytest.mark.parametrize("nested", ["Hidden", "Outer"])
+def test_members_that_nobody_can_see_might_gain(nested: str, seen: bool, verdict: Verdict) -> None:
+    """A service that does not show members hides who comes along into a protected group."""
+    service = DirectoryService()
+    service.add_group("g1", "Hidden")
+    service.add_group("g2", "Outer", "g1")
+    service.add_group("g3", "Supervisors")
+    world = World(service, tenant=tenant_for(guards=GuardSettings(protected=("group:Supervisors",))))
+    world = world.wanting(desired_group("Supervisors", membership="additive", members=[{"group": nested}]))
+    live = world.read()
+    hidden = replace(live.groups["g1"], members=() if seen else None)
+    guard = world.guard("privileged-gain", live=replace(live, groups={**live.groups, "g1": hidden}))
+    assert guard.verdict is verdict
+    assert ("whoever is in Hidden gets group:Supervisors" in guard.detail) is not seen
+
+
 def test_reactivating_the_holder_of_a_protected_role_is_a_gain() -> None:
     """An inactive administrator holds nothing; an active one does."""
     world = _admins()
