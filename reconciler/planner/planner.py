@@ -127,9 +127,9 @@ def build_plan(inputs: PlanInputs) -> Plan:
         findings=[*findings, *asserted, *_cosmetic_findings(cosmetic), *_membership_findings(deltas, directory)],
         managed={kind: len(ids) for kind, ids in matched.items()},
         directory=directory,
-        unchanged=sum(len(ids - touched) for ids in matched.values()),
+        unchanged=sum(1 for ids in matched.values() for id_ in ids if id_ not in touched),
         unmanaged=sum(
-            len(set(live) - matched[kind] - touched)
+            sum(1 for id_ in live if id_ not in matched[kind] and id_ not in touched)
             for kind, live in ((Kind.USER, inputs.live.users), (Kind.GROUP, inputs.live.groups))
         ),
         empty=frozenset(

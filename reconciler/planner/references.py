@@ -80,20 +80,21 @@ def build_directory(
     by_name: dict[Kind, dict[str, Target]] = {Kind.USER: {}, Kind.GROUP: {}}
     by_external_id: dict[str, Target] = {}
     shared: dict[tuple[Kind | None, str], tuple[Target, ...]] = {}
-    display: dict[Target, tuple[Kind, str]] = {}
+    labels: dict[str, str] = {}
 
     def add(kind: Kind, target: Target, name: str, external_id: str | None) -> None:
         _note(by_name[kind], shared, (kind, fold(name)), target)
         if external_id is not None:
             _note(by_external_id, shared, (None, external_id), target)
-        display[target] = (kind, name)
+        if isinstance(target, str):
+            labels[target] = label_of(ResourceKey(kind, name))
 
     def add_match(desired: DesiredUser | DesiredGroup, live: LiveUser | LiveGroup | None) -> None:
         external_id = desired.external_id or (live.external_id if live else None)
         add(desired.key.kind, live.id if live else desired.key, desired.key.name, external_id)
 
     def add_rest(live: LiveUser | LiveGroup) -> None:
-        if live.id not in display:
+        if live.id not in labels:
             add(live.key.kind, live.id, name_of(live), live.external_id)
 
     for user in users:
@@ -104,11 +105,8 @@ def build_directory(
         add_rest(live_user)
     for live_group in live_groups.values():
         add_rest(live_group)
-    labels = {
-        target: label_of(ResourceKey(kind, name)) if (kind, fold(name)) not in shared else f"id:{target}"
-        for target, (kind, name) in display.items()
-        if isinstance(target, str)
-    }
+    ambiguous = {target for (kind, _), targets in shared.items() if kind is not None for target in targets}
+    labels |= {target: f"id:{target}" for target in ambiguous if isinstance(target, str)}
     return Directory(
         users=live_users,
         groups=live_groups,
