@@ -109,7 +109,7 @@ def hold(changes: Sequence[Change], extra: dict[str, list[str]]) -> tuple[list[C
             kept.append(change)
             continue
         cause = f"it would now also give access to {', '.join(sorted(set(users))[:3])}, which was not approved"
-        held.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause))
+        held.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause, held=True))
         if change.members.removed:
             kept.append(_only_removals(change))
     executable, results = _without_dependants(kept, held)
@@ -119,7 +119,8 @@ def hold(changes: Sequence[Change], extra: dict[str, list[str]]) -> tuple[list[C
 def _gaining_through(change: Change, extra: dict[str, list[str]]) -> list[str]:
     if change.action is Action.REACTIVATE:
         return [change.key.name] if any(change.key.name in users for users in extra.values()) else []
-    return extra.get(change.key.name, []) if change.members.added else []
+    users = extra.get(change.key.name) or extra.get(f"id:{change.id}") or []  # by id where another group has its name
+    return users if change.members.added else []
 
 
 def _judge_resource(
@@ -178,7 +179,7 @@ def _without_dependants(
             kept.append(change)
             continue
         cause = f"it needs {lost[0]}, whose own change was not carried out"
-        results.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause))
+        results.append(ChangeResult(change=change, outcome=Outcome.NOT_ATTEMPTED, id=change.id, cause=cause, held=True))
         if change.action is Action.CREATE:
             gone.add(label_of(change.key))
         elif change.members.removed:

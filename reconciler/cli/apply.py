@@ -123,7 +123,7 @@ def _report(end: ApplyEnd, format_: Format, public_receipt: Path | None, typed: 
 
 def exit_of(result: ApplyResult) -> Exit:
     """The exit code of a run that was carried out."""
-    outcomes = {item.outcome for item in result.results}
+    outcomes = {item.outcome for item in result.results if not item.held}
     if result.interrupted:
         return Exit.INTERRUPTED
     if result.complete:
@@ -133,7 +133,9 @@ def exit_of(result: ApplyResult) -> Exit:
         return Exit.PARTLY
     if Outcome.FAILED in outcomes:
         return Exit.PARTLY if wrote else Exit.ERROR
-    if Outcome.CONFLICT in outcomes:
+    if Outcome.NOT_ATTEMPTED in outcomes and Outcome.CONFLICT not in outcomes:
+        return Exit.PARTLY if wrote else Exit.ERROR
+    if Outcome.CONFLICT in outcomes or any(item.held for item in result.results):
         return Exit.STALE
     return Exit.PARTLY if wrote else Exit.ERROR
 

@@ -42,7 +42,8 @@ class Phase(IntEnum):
 
 _KIND_ORDER = {Kind.USER: 0, Kind.SERVICE_PROVIDER_CONFIG: 1, Kind.GROUP: 2}
 _REVOCABLE = ("active", "roles", "entitlements")
-_NAMED_BY = {Kind.USER: "userName", Kind.GROUP: "displayName"}
+NAMED_BY = {Kind.USER: "userName", Kind.GROUP: "displayName"}
+"""The attribute that people know a resource by."""
 
 _MEMBER_BYTES = 160
 """More than one member takes in a PatchOp: its id, the JSON around it, a remove operation of its own."""
@@ -243,7 +244,7 @@ def _needs(changes: Sequence[Change]) -> dict[ResourceKey, list[ResourceKey]]:
         (change.key.kind, fold(item.before)): change.key
         for change in changes
         for item in change.attributes
-        if item.path == _NAMED_BY.get(change.key.kind)
+        if item.path == NAMED_BY.get(change.key.kind)
         and change.action is not Action.CREATE
         and isinstance(item.before, str)
     }
@@ -260,7 +261,7 @@ def _needs(changes: Sequence[Change]) -> dict[ResourceKey, list[ResourceKey]]:
 
 
 def _takes_name(change: Change) -> bool:
-    return any(attribute.path == _NAMED_BY.get(change.key.kind) for attribute in change.attributes)
+    return any(attribute.path == NAMED_BY.get(change.key.kind) for attribute in change.attributes)
 
 
 _PREFIXES = ("group:", "user:", "id:", "role:")

@@ -33,7 +33,10 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeResult:
-    """The one outcome of one change. `cause` is in plain words; None only for a plain APPLIED."""
+    """The one outcome of one change. `cause` is in plain words; None only for a plain APPLIED.
+
+    `held` marks a NOT_ATTEMPTED that waits for an approval of its own, as opposed to one that a run did not get to.
+    """
 
     change: Change
     outcome: Outcome
@@ -42,6 +45,7 @@ class ChangeResult:
     cause: str | None = None
     disagreements: tuple[Disagreement, ...] = ()
     rebased: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.messages.operations import label_of
+from reconciler.messages.operations import NAMED_BY, label_of
 from reconciler.model.change import Action, Change
 from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
@@ -53,7 +53,7 @@ def _former_labels(changes: Sequence[Change]) -> dict[str, str]:
         label_of(change.key): label_of(ResourceKey(change.key.kind, item.before))
         for change in changes
         for item in change.attributes
-        if item.path == ("userName" if change.key.kind is Kind.USER else "displayName") and isinstance(item.before, str)
+        if item.path == NAMED_BY.get(change.key.kind) and isinstance(item.before, str)
     }
 
 

@@ -111,6 +111,11 @@ FINDING_PAGES: Mapping[str, Page] = {
         "On most services it cannot be written.",
         "Change it where it is administered, or change git.",
     ),
+    "name-ring": Page(
+        "Two or more users (or groups) take each other's names in one plan.",
+        "A service gives a name only once it is free, and in a ring none ever is: these changes will fail.",
+        "Rename one of them to a name that is free, apply, then give it the name that it is to have.",
+    ),
     "members-unreadable": Page(
         "The service does not show the members of a group.",
         "Nobody can be removed from a list that cannot be seen.",

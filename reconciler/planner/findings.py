@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.messages.operations import access_values
+from reconciler.messages.operations import NAMED_BY, access_values, label_of
 from reconciler.model.change import Change, Reason
 from reconciler.model.plan import Finding
 from reconciler.model.resource import LiveUser, unpack
@@ -14,6 +14,8 @@ from reconciler.planner.membership import live_parents
 from reconciler.semantics.canonical import fold
 from reconciler.semantics.graph import deepest_chains, find_cycles, reachable
 from reconciler.semantics.policy import violations
+
+_ONLY_ITSELF = 2  # a ring ends where it began: (name, name) is a change of case
 
 
 def standing_findings(
@@ -31,7 +33,28 @@ def standing_findings(
         for change in changes
         if change.reason is Reason.ADOPTED
     ]
-    return [*findings, *_nesting(tenant, live), *_exclusive(live, exclusives)]
+    return [*findings, *_name_rings(changes), *_nesting(tenant, live), *_exclusive(live, exclusives)]
+
+
+def _name_rings(changes: Sequence[Change]) -> list[Finding]:
+    """Renames that wait for each other: a service gives a name only once it is free."""
+    renamed = [
+        (label_of(change.key), change.key.kind, fold(item.before), fold(change.key.name))
+        for change in changes
+        for item in change.attributes
+        if item.path == NAMED_BY.get(change.key.kind) and change.id is not None and isinstance(item.before, str)
+    ]
+    holders = {(kind, before): label for label, kind, before, _ in renamed}
+    waits = {label: {holders[kind, after]} for label, kind, _, after in renamed if (kind, after) in holders}
+    return [
+        Finding(
+            code="name-ring",
+            message=f"{' > '.join(ring)}: each takes the name of the next, so the service will refuse; rename one of "
+            "them to a name that is free first, in a change of its own",
+        )
+        for ring in find_cycles(waits)
+        if len(ring) > _ONLY_ITSELF
+    ]
 
 
 def _nesting(tenant: Tenant, live: LiveState) -> list[Finding]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from reconciler.errors import AmbiguousMatch
+from reconciler.messages.operations import NAMED_BY
 from reconciler.model.change import Action, Change
-from reconciler.model.resource import DesiredGroup, DesiredUser, Kind, LiveGroup, LiveUser
+from reconciler.model.resource import DesiredGroup, DesiredUser, LiveGroup, LiveUser
 from reconciler.semantics.canonical import fold
 
 Desired = TypeVar("Desired", DesiredUser, DesiredGroup)
@@ -74,7 +75,7 @@ def find_live(change: Change, index: Index[Live]) -> Live | None:
 
 
 def _former_names(change: Change) -> Iterable[str]:
-    path = "userName" if change.key.kind is Kind.USER else "displayName"
+    path = NAMED_BY.get(change.key.kind)
     return (fold(a.before) for a in change.attributes if a.path == path and isinstance(a.before, str))
 
 

@@ -368,8 +368,12 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
 
 
 def _known_by_new_names(directory: Directory, changes: Iterable[Change]) -> Directory:
-    """The directory with changed resources labelled as the plan names them."""
-    renamed = {change.id: label_of(change.key) for change in changes if change.id is not None}
+    """The directory with changed resources labelled as the plan names them; those that share a name stay ids."""
+    renamed = {
+        change.id: label_of(change.key)
+        for change in changes
+        if change.id is not None and directory.label(change.id) != f"id:{change.id}"
+    }
     return replace(directory, labels={**directory.labels, **renamed}) if renamed else directory
 
 

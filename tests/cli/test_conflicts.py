@@ -197,3 +197,19 @@ def test_a_resource_that_changes_before_every_write_ends_as_a_conflict(work: Wor
     assert ended.code == 5, ended.out + ended.err
     assert len(writes) == 3
     assert sandbox.all("Users")["bob@example.com"]["title"] == "Agent"
+
+
+def test_what_would_give_access_nobody_approved_is_held_and_the_exit_code_says_not_approved(
+    acme: Workplace, sandbox: Service
+) -> None:
+    """SPEC section 5: 5 is also "not approved", where nothing else went wrong; the rest is applied and proven."""
+    acme.edit("acme/groups.yaml", "[{user: cyd@example.com}]", "[{user: cyd@example.com}, {group: Support}]")
+    acme.edit("acme/people.yaml", "Dan, familyName: Fox}, title: Agent", "Dan, familyName: Fox}, title: Lead")
+    planned = acme.run("plan", "--out", acme.folder / "plan.json")
+    assert planned.code == 0, planned.out
+    new = sandbox.create("Users", userName="new@example.com", active=True)["id"]
+    sandbox.patch("Groups", "Support", {"op": "add", "path": "members", "value": [{"value": new}]})
+    ended = acme.run("apply", "--plan", acme.folder / "plan.json", "--expect-seal", _seal(acme))
+    assert ended.code == 5, ended.out + ended.err
+    assert acme.outcomes() == {"Group/Sales": "not-attempted", "User/dan@example.com": "applied"}
+    assert sandbox.member_names("Sales") == {"cyd@example.com"}

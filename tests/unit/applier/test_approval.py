@@ -292,3 +292,27 @@ def test_a_group_that_is_protected_by_its_name_of_now_is_judged_by_that_name() -
     world.service.edit("g1", displayName="Supervisors")
     rebuilt = rebuild_plan(world.inputs(), plan, _approve(world, plan).changes)
     assert [guard.id for guard in rebuilt.refused_by] == ["privileged-gain"]
+
+
+def test_a_group_with_a_namesake_can_be_approved_and_applied() -> None:
+    """The plan names such a group by its id; what it gives is still what was approved."""
+    world = _office()
+    world.service.add_group("g9", "Board")
+    world = world.wanting(
+        desired_user("bob"), desired_group("Team", membership="additive", members=[{"user": "bob"}], externalId="t")
+    )
+    world.service.add_group("g8", "Team", externalId="other")
+    plan = world.plan()
+    assert [gain.group for gain in plan.access.gains] == ["id:g1"]
+    kept, held, _ = _extra(world, plan)
+    assert held == []
+    assert [str(change.key) for change in kept] == ["Group/Team"]
+
+
+def test_what_waits_for_an_approval_of_its_own_is_marked_as_held() -> None:
+    """Exit code 5, not 1 or 6: nothing went wrong (SPEC section 5)."""
+    world = _office().wanting(desired_group("Board", membership="additive", members=[{"group": "Team"}]))
+    plan = world.plan()
+    world.service.groups["g1"]["members"].append("u2")
+    _, held, _ = _extra(world, plan)
+    assert [result.held for result in held] == [True]
