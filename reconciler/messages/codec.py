@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlsplit
@@ -71,22 +71,36 @@ _DROPPED = frozenset(("groups", "password"))
 _BOOLEANS = {"true": True, "false": False}
 _NOT_IN_AN_ETAG = re.compile(r"[^\x20-\x7e\x80-\xff]")
 
+_MOST_VALUES = 4_000_000
+"""Values in one answer: twice what users or members fill the largest answer with that the transport lets through."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListPage:
-    """One ListResponse (RFC 7644 section 3.4.2), its rows not yet decoded. `total` is None where it is no number."""
+    """One ListResponse (RFC 7644 section 3.4.2), its rows not yet decoded. `total` is None where it is no number.
+
+    `next_cursor` is where the list goes on (RFC 9865); None says that it ends here, or that it is paged by index.
+    """
 
     resources: list[Attributes]
     total: int | None
     start_index: int | None
     items_per_page: int | None
+    next_cursor: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the page says that it holds all there is."""
+        return self.total == len(self.resources) and self.next_cursor is None
 
 
 def parse_json(body: bytes | str) -> Any:
     """The value of a JSON text in UTF-8; of keys that appear twice the last counts.
 
-    Raises ScimMalformed for what is no JSON, NaN and infinities included, and for nesting too deep to read.
+    Raises ScimMalformed for what is no JSON, NaN and infinities included, for nesting too deep to read, and for more
+    values than an honest answer of that size holds: a few bytes each on the wire, they would fill the memory.
     """
+    _check_values(body)
     try:
         text = body if isinstance(body, str) else body.decode("utf-8-sig")
         return json.loads(text, parse_constant=_refuse_constant)
@@ -121,6 +135,7 @@ def decode_list(document: Mapping[str, Any]) -> ListPage:
         total=parse_count(fields.get("totalresults")),
         start_index=parse_count(fields.get("startindex")),
         items_per_page=parse_count(fields.get("itemsperpage")),
+        next_cursor=_text(fields.get("nextcursor")) or None,
     )
 
 
@@ -201,10 +216,14 @@ def has_members(resource: Mapping[str, Any]) -> bool:
 
 def group_ids_of(resource: Mapping[str, Any]) -> tuple[str, ...]:
     """The groups that a User row says the user is in."""
-    for key, value in resource.items():
-        if key.lower() == "groups":
-            return _member_ids(value if isinstance(value, list) else [value], {}) or ()
-    return ()
+    return _member_ids(_listed_groups(resource), {}) or ()
+
+
+def direct_group_ids_of(resource: Mapping[str, Any]) -> Iterator[str]:
+    """The groups that a User row says the user is in directly, not through a nested group (RFC 7643 section 4.1.2)."""
+    for group in _listed_groups(resource):
+        if isinstance(group, dict) and _fold(group.get("type")) == "direct" and (id_ := _text(group.get("value"))):
+            yield id_
 
 
 def resource_path(kind: Kind, identifier: str) -> str:
@@ -231,6 +250,13 @@ def id_in_location(location: object) -> str | None:
     except ValueError:
         return None
     return unquote(path.rstrip("/").rpartition("/")[2]) or None
+
+
+def _listed_groups(resource: Mapping[str, Any]) -> list[Any]:
+    value = resource.get("groups")
+    if value is None:
+        value = next((item for key, item in resource.items() if key.lower() == "groups"), None)
+    return value if isinstance(value, list) else [value]
 
 
 def _canonical(resource: Mapping[str, Any], names: Mapping[str, str]) -> Attributes:
@@ -354,6 +380,14 @@ def _packed(attributes: Mapping[str, Any]) -> bytes:
         return pack(attributes)
     except RecursionError:
         raise ScimMalformed("the service returned a resource that is nested too deep") from None
+
+
+def _check_values(body: bytes | str) -> None:
+    if len(body) <= _MOST_VALUES:
+        return
+    octets = body if isinstance(body, bytes) else body.encode("utf-8", "replace")
+    if sum(octets.count(mark) for mark in (b",", b"{", b"[")) > _MOST_VALUES:
+        raise ScimMalformed(f"the answer holds more than {_MOST_VALUES:,} values")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -14,6 +14,7 @@ from reconciler.model.resource import (
     LiveConfiguration,
     LiveGroup,
     LiveUser,
+    ResourceKey,
 )
 
 
@@ -43,18 +44,24 @@ class BaseState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """Whether one list was read completely (SPEC P4). `reason` says in plain words why not."""
+    """Whether one list was read completely (SPEC P4). `reason` says in plain words why not.
+
+    `by_cursor` says that it was paged by cursor as the service announces, and not by index.
+    """
 
     count: int
     complete: bool
     reason: str | None = None
+    by_cursor: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveState:
     """One snapshot: users and groups by id, the configuration where it was asked for, and how complete the read is.
 
-    `notes` say in plain words where the read had to take another way than usual.
+    `notes` say in plain words where the read had to take another way than usual. `members_by_group` says that lists do
+    not show all members, so that groups were read by themselves. `proven_absent` are resources that a look-up of their
+    own, found to work, did not find: they may be created although the list is not complete (SPEC P4).
     """
 
     users: Mapping[str, LiveUser] = field(default_factory=dict)
@@ -63,6 +70,8 @@ class LiveState:
     certificates: Mapping[Kind, Certificate] = field(default_factory=dict)
     requests: int = 0
     notes: tuple[str, ...] = ()
+    members_by_group: bool = False
+    proven_absent: frozenset[ResourceKey] = frozenset()
 
     def certificate(self, kind: Kind) -> Certificate:
         """The certificate of one list; a list that was never read is incomplete."""

@@ -60,19 +60,25 @@ def page_size(limits: Limits, capabilities: Capabilities) -> int:
 
 
 def verification_requests(kind: Kind, changes: Sequence[Change], live: LiveState, page: int) -> int:
-    """One verifying list read or one GET per touched resource, whichever is less (SPEC section 6)."""
+    """One verifying list read or one GET per touched resource, whichever is less (SPEC section 6).
+
+    One GET each where a list proves nothing: it was not complete before, or does not show all members.
+    """
     touched = [change for change in changes if change.key.kind is kind]
     if not touched:
         return 0
+    certificate = live.certificate(kind)
+    if not certificate.complete or (kind is Kind.GROUP and live.members_by_group):
+        return len(touched)
     created = sum(1 for change in touched if change.action is Action.CREATE)
     deleted = sum(1 for change in touched if change.action is Action.DELETE)
     total = len(live.users if kind is Kind.USER else live.groups) + created - deleted
-    return min(len(touched), list_requests(total, page))
+    return min(len(touched), list_requests(total, page, by_cursor=certificate.by_cursor))
 
 
-def list_requests(total: int, page: int) -> int:
-    """Requests that reading a whole list takes; behind a list of exactly one page the reader looks once more."""
-    return max(1, math.ceil(total / page)) + (1 if total == page else 0)
+def list_requests(total: int, page: int, *, by_cursor: bool = False) -> int:
+    """Requests that reading a whole list takes; by index the reader looks once more behind exactly one page."""
+    return max(1, math.ceil(total / page)) + (1 if total == page and not by_cursor else 0)
 
 
 def _comparisons(steps: Sequence[Step], sending: Sending) -> int:

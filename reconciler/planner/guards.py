@@ -127,11 +127,12 @@ def _judge(name: str, found: Count, allowed: Mapping[str, int | None]) -> GuardV
 
 
 def incomplete_inventory(inputs: GuardInputs) -> Count:
-    """Creating needs proof that nobody is there yet; a short read is no proof (SPEC P4)."""
+    """Creating needs proof that nobody is there yet: a complete list, or a look-up of its own (SPEC P4)."""
     problems = []
     for kind in (Kind.USER, Kind.GROUP):
         certificate = inputs.live.certificate(kind)
-        creates = sum(1 for c in inputs.changes if c.key.kind is kind and c.action is Action.CREATE)
+        created = (c.key for c in inputs.changes if c.key.kind is kind and c.action is Action.CREATE)
+        creates = sum(1 for key in created if key not in inputs.live.proven_absent)
         if creates and not certificate.complete:
             problems.append(f"{creates} {kind.value} creates rely on an incomplete list: {certificate.reason}")
     return Count(len(problems), 0, "; ".join(problems) or "what the plan relies on was read completely")

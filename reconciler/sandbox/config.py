@@ -29,6 +29,9 @@ class SandboxConfig:
     everything in memory. The limits are starting values: a tenant of profile `cxone` accepts a ServiceProviderConfig
     that changes them.
 
+    `supports_cursor` switches paging by cursor on (RFC 9865), `cursor_only` paging by index off; a cursor is good for
+    `cursor_timeout` seconds by `clock`. The ServiceProviderConfig in the shape of the RFC announces it.
+
     What profile `cxone` does beyond RFC 7644: group names are unique without regard to case, a group PUT without
     `members` is answered 422, an empty group is shown with `members: []`, users are also addressed by userName, bulk
     requests may leave out `schemas` and correlate by `id`, PATCH also comes in the envelope with lower-case
@@ -49,6 +52,9 @@ class SandboxConfig:
     supports_etag: bool = True
     supports_filter: bool = True
     supports_sort: bool = True
+    supports_cursor: bool = True
+    cursor_only: bool = False
+    cursor_timeout: int = 3600
     threads: int = 8
     clients: tuple[Client, ...] = ()
     token_lifetime: int = 3600

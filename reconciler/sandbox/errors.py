@@ -49,6 +49,21 @@ def invalid_filter(detail: str) -> ScimError:
     return ScimError(HTTPStatus.BAD_REQUEST, detail, "invalidFilter")
 
 
+def invalid_cursor(detail: str) -> ScimError:
+    """The cursor is none that the tenant gave for this query (RFC 9865 section 2.1)."""
+    return ScimError(HTTPStatus.BAD_REQUEST, detail, "invalidCursor")
+
+
+def expired_cursor(detail: str) -> ScimError:
+    """The cursor is older than the tenant keeps it valid (RFC 9865 section 2.1)."""
+    return ScimError(HTTPStatus.BAD_REQUEST, detail, "expiredCursor")
+
+
+def invalid_count(detail: str) -> ScimError:
+    """The count is out of range, or another one than that of the pages before (RFC 9865 section 2.1)."""
+    return ScimError(HTTPStatus.BAD_REQUEST, detail, "invalidCount")
+
+
 def invalid_path(detail: str) -> ScimError:
     """The path of a PATCH operation does not parse or names no attribute."""
     return ScimError(HTTPStatus.BAD_REQUEST, detail, "invalidPath")

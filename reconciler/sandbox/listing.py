@@ -1,7 +1,14 @@
-"""Lists (RFC 7644 section 3.4.2): filter, sort, pages, and the cache that keeps a walk through all pages linear."""
+"""Lists (RFC 7644 section 3.4.2): filter, sort, pages, and the cache that keeps a walk through all pages linear.
+
+Pages go by index, or by cursor (RFC 9865).
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +17,15 @@ from typing import Any
 
 from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.definitions import ResourceKind
-from reconciler.sandbox.errors import ScimError, invalid_path, invalid_syntax, invalid_value
+from reconciler.sandbox.errors import (
+    ScimError,
+    expired_cursor,
+    invalid_count,
+    invalid_cursor,
+    invalid_path,
+    invalid_syntax,
+    invalid_value,
+)
 from reconciler.sandbox.filters import Filter, parse_attribute_path, parse_filter
 from reconciler.sandbox.matching import build_predicate, find_lookups, mentioned_names, read_values
 from reconciler.sandbox.projection import EVERYTHING, Projection, read_projection
@@ -26,13 +41,17 @@ _CACHED_RESULTS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What a list request asks for. `count` None means as many as the tenant gives."""
+    """What a list request asks for. `count` None means as many as the tenant gives.
+
+    `cursor` is None where the request does not page by cursor, and empty for the first page.
+    """
 
     filter: str | None = None
     sort_by: str | None = None
     descending: bool = False
     start_index: int = 1
     count: int | None = None
+    cursor: str | None = None
     projection: Projection = EVERYTHING
 
 
@@ -44,6 +63,7 @@ def read_query(parameters: Mapping[str, str]) -> Query:
         descending=_is_descending(parameters.get("sortOrder")),
         start_index=max(1, _integer("startIndex", parameters.get("startIndex"), 1)),
         count=_count(parameters.get("count")),
+        cursor=parameters.get("cursor"),
         projection=read_projection(_split(parameters.get("attributes")), _split(parameters.get("excludedAttributes"))),
     )
 
@@ -59,6 +79,7 @@ def read_search(message: Mapping[str, Any]) -> Query:
         descending=_is_descending(_optional_text(message, "sortOrder")),
         start_index=max(1, _integer("startIndex", message.get("startIndex"), 1)),
         count=_count(message.get("count")),
+        cursor=_optional_text(message, "cursor"),
         projection=read_projection(_names(message, "attributes"), _names(message, "excludedAttributes")),
     )
 
@@ -74,6 +95,8 @@ class Lister:
     def render_list(self, kinds: Sequence[ResourceKind], query: Query, renderer: Renderer, max_results: int) -> str:
         """The ListResponse; never more than `max_results` resources."""
         found = self._find(kinds, query, renderer)
+        if self._pages_by_cursor(query):
+            return self._render_cursor_page(kinds, query, renderer, max_results, found)
         count = max_results if query.count is None else min(query.count, max_results)
         page = found[query.start_index - 1 : query.start_index - 1 + count]
         resources = renderer.render_all(self._store.records(page), query.projection)
@@ -81,6 +104,35 @@ class Lister:
             f'{{"schemas":["{LIST_URN}"],"totalResults":{len(found)},"startIndex":{query.start_index},'
             f'"itemsPerPage":{len(resources)},"Resources":[{",".join(resources)}]}}'
         )
+
+    def _pages_by_cursor(self, query: Query) -> bool:
+        config = self._config
+        if query.cursor is None:
+            if config.cursor_only and query.start_index > 1:
+                raise invalid_value("startIndex is not supported: this service pages by cursor only")
+            return config.cursor_only
+        return config.supports_cursor or config.cursor_only  # who does not know the parameter ignores it
+
+    def _render_cursor_page(
+        self, kinds: Sequence[ResourceKind], query: Query, renderer: Renderer, max_results: int, found: Sequence[int]
+    ) -> str:
+        """The page behind a cursor, which is that of the last resource shown: nothing shifts while it is followed."""
+        if query.count is not None and query.count > max_results:
+            raise invalid_count(f"count must be at most {max_results}")
+        count = max_results if query.count is None else query.count
+        asked = _digest(kinds, query)
+        after = read_cursor(query.cursor or "", asked, count, self._now(), self._config.cursor_timeout)
+        page, more = _page_behind(found, after, count, ordered=query.filter is None and query.sort_by is None)
+        resources = renderer.render_all(self._store.records(page), query.projection)
+        next_cursor = write_cursor(asked, count, page[-1], self._now()) if more and page else None
+        link = f'"nextCursor":"{next_cursor}",' if next_cursor else ""
+        return (
+            f'{{"schemas":["{LIST_URN}"],"totalResults":{len(found)},"itemsPerPage":{len(resources)},{link}'
+            f'"Resources":[{",".join(resources)}]}}'
+        )
+
+    def _now(self) -> int:
+        return int(self._config.clock())
 
     def _find(self, kinds: Sequence[ResourceKind], query: Query, renderer: Renderer) -> list[int]:
         """The sequence numbers of all results; the same question about the same data is answered from memory."""
@@ -132,6 +184,50 @@ class Lister:
         if lookups is None:
             return self._store.scan(kind)
         return self._store.records(self._store.lookup(kind, lookups))
+
+
+def write_cursor(asked: str, count: int, last: int, now: int) -> str:
+    """The cursor of the page behind the resource `last`, in unreserved characters (RFC 9865 section 2)."""
+    return base64.urlsafe_b64encode(json.dumps([asked, count, last, now]).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, asked: str, count: int, now: int, timeout: int) -> int | None:
+    """The resource behind which the page begins; None for the first page. Raises the errors of RFC 9865 section 2.1."""
+    if not cursor:
+        return None
+    try:
+        told = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        asked_then, count_then, last, then = told
+    except (ValueError, TypeError, RecursionError):
+        raise invalid_cursor("this is no cursor") from None
+    if asked_then != asked or not all(type(number) is int for number in (count_then, last, then)):
+        raise invalid_cursor("the cursor belongs to another query")
+    if count_then != count:
+        raise invalid_count(f"count must stay {count_then} from page to page")
+    if now - then > timeout:
+        raise expired_cursor(f"the cursor was valid for {timeout} seconds")
+    number: int = last
+    return number
+
+
+def _page_behind(found: Sequence[int], after: int | None, count: int, *, ordered: bool) -> tuple[Sequence[int], bool]:
+    """The page behind a resource, and whether there is more behind the page."""
+    if after is None:
+        start = 0
+    elif ordered:
+        start = bisect_right(found, after)
+    else:
+        try:
+            start = found.index(after) + 1
+        except ValueError:
+            raise expired_cursor("the resource that the cursor points at is not among the results any more") from None
+    return found[start : start + count], start + count < len(found)
+
+
+def _digest(kinds: Sequence[ResourceKind], query: Query) -> str:
+    """What must not change from page to page."""
+    parts = [[kind.name for kind in kinds], query.filter, query.sort_by, query.descending]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
 def _sort_key(kind: ResourceKind, sort_by: str) -> Any:

@@ -87,6 +87,7 @@ class Provider:
             "changePassword": self._supported("changePasswordConfig"),
             "sort": {"supported": self._supported("sortConfig")["supported"] and self._config.supports_sort},
             "etag": {"supported": self._config.supports_etag},
+            "pagination": self._pagination(limits),
             "authenticationSchemes": [_rfc_scheme(scheme) for scheme in self._document["authenticationSchemes"]],
             "meta": {"resourceType": "ServiceProviderConfig", "location": f"{base_url}/ServiceProviderConfig"},
         }
@@ -109,6 +110,15 @@ class Provider:
     def _digest(self) -> str:
         text = json.dumps(self._document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def _pagination(self, limits: Limits) -> dict[str, Any]:
+        """How lists are paged (RFC 9865 section 4)."""
+        config = self._config
+        methods = {"cursor": config.supports_cursor or config.cursor_only, "index": not config.cursor_only}
+        default = "cursor" if config.cursor_only else "index"
+        sizes = {"defaultPageSize": limits.max_results, "maxPageSize": limits.max_results}
+        timeout = {"cursorTimeout": config.cursor_timeout} if methods["cursor"] else {}
+        return {**methods, "defaultPaginationMethod": default, **sizes, **timeout}
 
     def _supported(self, name: str) -> dict[str, bool]:
         return {"supported": self._document.get(name, {}).get("supported", False)}

@@ -71,6 +71,23 @@ _SERVICE_PROVIDER_CONFIG = Schema(
         _feature("sort", "Sort options."),
         _feature("etag", "ETag options."),
         _attribute(
+            "pagination",
+            "Pagination options.",
+            Type.COMPLEX,
+            sub_attributes=(
+                _flag("cursor", "Whether lists are paged by cursor."),
+                _flag("index", "Whether lists are paged by index."),
+                _attribute(
+                    "defaultPaginationMethod",
+                    "How lists are paged when the query does not say.",
+                    canonical_values=("cursor", "index"),
+                ),
+                _attribute("defaultPageSize", "Results in a page when the query does not say.", Type.INTEGER),
+                _attribute("maxPageSize", "The most results in a page.", Type.INTEGER),
+                _attribute("cursorTimeout", "The seconds that a cursor is valid.", Type.INTEGER),
+            ),
+        ),
+        _attribute(
             "authenticationSchemes",
             "Supported authentication schemes.",
             Type.COMPLEX,

@@ -25,8 +25,8 @@ def read_capabilities(client: ScimClient, tenant: Tenant) -> Capabilities:
 
     Each may be missing or partial: a field that is missing takes the default of the tenant's profile, never
     "unsupported" by silence, and `notes` says so (scim-rfc.md section 13). What tenant.yaml `dialect` switches off is
-    off. Limits are as announced; they can only lower those of tenant.yaml. Raises ScimError where the service refuses
-    the credentials or does not answer.
+    off; `cursor` says whether lists are read by cursor, which tenant.yaml may decide. Limits are as announced; they can
+    only lower those of tenant.yaml. Raises ScimError where the service refuses the credentials or does not answer.
     """
     notes: list[str] = []
     configuration = _optional(client.service_provider_config, _CONFIGURATION, notes)
@@ -44,6 +44,7 @@ def to_capabilities(configuration: Attributes | None, types: Attributes | None, 
     bulk = announced.flag("bulk", default=defaults.bulk)
     max_operations = announced.limit("bulk", "maxOperations") if bulk else None
     max_payload_bytes = announced.limit("bulk", "maxPayloadSize") if bulk else None
+    rows = [announced.limit("filter", "maxResults"), announced.limit("pagination", "maxPageSize")]
     return Capabilities(
         bulk=_unless_off(bulk, tenant.dialect.bulk, "bulk", notes),
         max_operations=max_operations,
@@ -51,9 +52,9 @@ def to_capabilities(configuration: Attributes | None, types: Attributes | None, 
         patch=_unless_off(announced.flag("patch", default=defaults.patch), tenant.dialect.patch, "patch", notes),
         etag=_unless_off(announced.flag("etag", default=defaults.etag), tenant.dialect.etag, "etag", notes),
         filter=announced.flag("filter", default=defaults.filter),
-        max_results=announced.limit("filter", "maxResults"),
+        max_results=min((limit for limit in rows if limit is not None), default=None),
         sort=announced.flag("sort", default=defaults.sort),
-        cursor=parse_boolean(announced.fields("pagination").get("cursor")) or False,
+        cursor=_pages_by_cursor(announced.fields("pagination"), tenant.dialect.paging, notes),
         notes=tuple(notes),
     )
 
@@ -127,6 +128,16 @@ def _missing_types(types: Attributes | None) -> list[str]:
     return [
         f"the service does not announce the resource type {name}" for name in ("User", "Group") if name not in names
     ]
+
+
+def _pages_by_cursor(pagination: Mapping[str, Any], wanted: str, notes: list[str]) -> bool:
+    """Whether lists are read by cursor (RFC 9865): where the service announces it, unless tenant.yaml decides."""
+    cursor, index = (parse_boolean(pagination.get(method)) for method in ("cursor", "index"))
+    if wanted == "index" and cursor and index is False:
+        notes.append("tenant.yaml says that lists are paged by index, the service announces paging by cursor only")
+    if wanted == "cursor" and not cursor:
+        notes.append("tenant.yaml says that lists are paged by cursor, the service does not announce it")
+    return wanted == "cursor" or (wanted == "auto" and cursor is True)
 
 
 def _unless_off(supported: bool, switch: str, feature: str, notes: list[str]) -> bool:  # noqa: FBT001

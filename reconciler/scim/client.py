@@ -84,6 +84,16 @@ class ScimClient:
         parameters = {"startIndex": str(start_index), "count": str(count)}
         if filter is not None:
             parameters["filter"] = filter
+        return self._list(kind, parameters)
+
+    def cursor_page(self, kind: Kind, cursor: str, count: int | None) -> ListPage:
+        """One page of a list by its cursor, which is empty for the first page (RFC 9865 section 2).
+
+        `count` must be the same for all pages of a scan; None leaves the size of pages to the service.
+        """
+        return self._list(kind, {"cursor": cursor} if count is None else {"cursor": cursor, "count": str(count)})
+
+    def _list(self, kind: Kind, parameters: Mapping[str, str]) -> ListPage:
         url = f"{self._base_url}{kind.endpoint}?{urlencode(parameters, quote_via=quote, safe='')}"
         response = self._send("GET", url)
         _expect(response, {200}, self._error)
@@ -102,18 +112,29 @@ class ScimClient:
     def find(self, kind: Kind, attribute: str, value: str) -> tuple[LiveUser | LiveGroup, ...]:
         """The resources whose attribute really equals `value`; every row is checked (scim-rfc.md Q10).
 
-        `externalId` compares exactly, everything else without case. Raises ScimMalformed where the service widened the
-        filter and did not return all rows: what was not shown proves nothing.
+        `externalId` compares exactly, everything else without case. Raises ScimMalformed where the service did not
+        return all rows that it says it found, be it that it widened the filter: what was not shown proves nothing.
         """
         literal = json.dumps(value, ensure_ascii=False)
-        page = self.list_page(kind, 1, _LOOK_UP_PAGE, filter=f"{attribute} eq {literal}")
+        page = self._look_up(kind, f"{attribute} eq {literal}")
         matching = [row for row in page.resources if _says(row, attribute, value)]
-        if len(matching) < len(page.resources) and page.total != len(page.resources):
+        says_all = page.is_whole or (page.total is None and page.next_cursor is None)
+        if not says_all or (page.total is None and len(matching) < len(page.resources)):
+            what = "ignores" if len(matching) < len(page.resources) else "shows only a part of what it finds by"
             raise ScimMalformed(
-                f"the service ignores the filter on {attribute}",
+                f"the service {what} the filter on {attribute}",
                 hint="look-ups are not possible on this service; only a complete inventory will do",
             )
         return tuple(_decode(kind, row, None, absent_members=None) for row in matching)
+
+    def _look_up(self, kind: Kind, filter: str) -> ListPage:  # noqa: A002 -- the RFC's word
+        """The first page, without `startIndex`: a service that pages by cursor only refuses it (RFC 9865)."""
+        try:
+            return self._list(kind, {"count": str(_LOOK_UP_PAGE), "filter": filter})
+        except ScimRejected as rejected:
+            if not is_about(rejected, "invalidCount"):
+                raise
+            return self._list(kind, {"filter": filter})
 
     def create(self, kind: Kind, body: Attributes) -> Written:
         """POST a new resource (RFC 7644 section 3.3)."""
@@ -228,8 +249,13 @@ class ScimClient:
         detail = None if said.detail is None else self._transport.redact(said.detail)
         if response.status == 412 or (response.status == 409 and guarded and not _is_duplicate(said)):
             return PreconditionFailed(response.status, scim_type=said.scim_type, detail=detail)
-        hint = _hint(response)
+        hint = _hint(response, said)
         return ScimRejected(response.status, scim_type=said.scim_type, detail=detail, hint=hint)
+
+
+def is_about(rejected: ScimRejected, *scim_types: str) -> bool:
+    """Whether an error answer has one of these scimTypes, in any case."""
+    return (rejected.scim_type or "").lower() in {scim_type.lower() for scim_type in scim_types}
 
 
 class _ToError(Protocol):
@@ -284,7 +310,12 @@ def _is_duplicate(said: ErrorMessage) -> bool:
     return any(word in detail for word in ("unique", "already", "duplicate", "exists", "in use", "taken"))
 
 
-def _hint(response: Response) -> str | None:
+def _hint(response: Response, said: ErrorMessage) -> str | None:
+    if response.status == 400 and (said.scim_type or "").lower() == "toomany":
+        return (
+            "the service does not list as many as it has, and parts of a list prove nothing about the rest: ask its "
+            "operator to raise the limit; if it can page by cursor, set `dialect: {paging: cursor}` in tenant.yaml"
+        )
     if 300 <= response.status < 400:
         target = urlsplit(response.header("location") or "")
         where = f"{target.scheme}://{target.netloc}" if target.netloc else "another path"

@@ -160,6 +160,10 @@ class DirectoryService:
         page = rows[start_index - 1 : start_index - 1 + min(count, self.page_cap)]
         return ListPage(resources=page, total=len(rows), start_index=start_index, items_per_page=len(page))
 
+    def cursor_page(self, kind: Kind, cursor: str, count: int | None) -> ListPage:
+        """It pages by index only."""
+        raise ScimRejected(400, scim_type="invalidValue", detail="cursor is not supported")
+
     def get(self, kind: Kind, id: str) -> LiveUser | LiveGroup | None:  # noqa: A002
         """One resource, or None."""
         self._request(f"GET {kind.endpoint}/{id}")

@@ -26,10 +26,12 @@ def group(number: int, *members: str, silent: bool = False) -> Attributes:
 
 @dataclass
 class ListedService:
-    """`asked` keeps every list request as (kind, startIndex, count), `fetched` every resource read by itself.
+    """A well-behaved service, unless told otherwise.
 
-    `cap` is the most rows a page has; `misbehave` may change each page on its way out; `shown` is what reading one
-    group by itself returns, in place of its row.
+    `asked` keeps every list request as (kind, startIndex, count), `cursors` those by cursor as (kind, cursor, count),
+    `fetched` every resource read by itself. `cap` is the most rows a page has; `misbehave` may change each page on its
+    way out, where a page by cursor starts behind the rows before it; `shown` is what reading one group by itself
+    returns, in place of its row. `totals` off leaves the total out of pages by cursor, as RFC 9865 allows.
     """
 
     users: list[Attributes] = field(default_factory=list)
@@ -39,6 +41,8 @@ class ListedService:
     shown: dict[str, Attributes] = field(default_factory=dict)
     asked: list[tuple[Kind, int, int]] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
+    cursors: list[tuple[Kind, str, int | None]] = field(default_factory=list)
+    totals: bool = True
     requests: int = 0
 
     def __post_init__(self) -> None:
@@ -54,6 +58,23 @@ class ListedService:
             listed = rows[first : first + min(count, self.cap)]
             page = ListPage(resources=listed, total=len(rows), start_index=start_index, items_per_page=len(listed))
             return self.misbehave(kind, start_index, count, page) if self.misbehave else page
+
+    def cursor_page(self, kind: Kind, cursor: str, count: int | None) -> ListPage:
+        """Rows from where the cursor points, and the cursor of the next page."""
+        with self._lock:
+            self.requests += 1
+            self.cursors.append((kind, cursor, count))
+            rows = self.users if kind is Kind.USER else self.groups
+            first = int(cursor.removeprefix("after-") or 0)
+            behind = first + min(count or self.cap, self.cap)
+            page = ListPage(
+                resources=rows[first:behind],
+                total=len(rows) if self.totals else None,
+                start_index=None,
+                items_per_page=None,
+                next_cursor=f"after-{behind}" if behind < len(rows) else None,
+            )
+            return self.misbehave(kind, first + 1, count or self.cap, page) if self.misbehave else page
 
     def get(self, kind: Kind, id: str) -> LiveUser | LiveGroup | None:  # noqa: A002
         """One resource, decoded as the client does."""
