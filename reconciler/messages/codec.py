@@ -71,6 +71,7 @@ _DROPPED = frozenset(("groups", "password"))
 _BOOLEANS = {"true": True, "false": False}
 _NOT_IN_AN_ETAG = re.compile(r"[^\x20-\x7e\x80-\xff]")
 
+_TOO_DEEP = "the service returned a resource that is nested too deep"
 _MOST_VALUES = 4_000_000
 """Values in one answer: twice what users or members fill the largest answer with that the transport lets through."""
 
@@ -233,7 +234,10 @@ def resource_path(kind: Kind, identifier: str) -> str:
     """
     if identifier in {"", ".", ".."}:
         raise ScimMalformed(f"a {kind} with the id `{identifier}` cannot be addressed")
-    return f"{kind.endpoint}/{quote(identifier, safe='')}"
+    try:
+        return f"{kind.endpoint}/{quote(identifier, safe='')}"
+    except UnicodeEncodeError:  # half a surrogate pair
+        raise ScimMalformed(f"a {kind} with the id {identifier[:100]!a} cannot be addressed") from None
 
 
 def usable_version(tag: str | None) -> str | None:
@@ -262,14 +266,17 @@ def _listed_groups(resource: Mapping[str, Any]) -> list[Any]:
 def _canonical(resource: Mapping[str, Any], names: Mapping[str, str]) -> Attributes:
     """The resource with known names in their canonical spelling, without what is unassigned: absent = null = []."""
     attributes: Attributes = {}
-    for key, value in resource.items():
-        name = names.get(key) or names.get(key.lower(), key)
-        if name in _DROPPED or (name != key and name in resource):
-            continue
-        if type(value) is str and name not in _NEVER_PLAIN:
-            attributes[name] = value
-        elif (kept := _canonical_value(name, value)) is not None:
-            attributes[name] = kept
+    try:
+        for key, value in resource.items():
+            name = names.get(key) or names.get(key.lower(), key)
+            if name in _DROPPED or (name != key and name in resource):
+                continue
+            if type(value) is str and name not in _NEVER_PLAIN:
+                attributes[name] = value
+            elif (kept := _canonical_value(name, value)) is not None:
+                attributes[name] = kept
+    except RecursionError:  # newer Pythons parse deeper than they call
+        raise ScimMalformed(_TOO_DEEP) from None
     return attributes
 
 
@@ -379,7 +386,7 @@ def _packed(attributes: Mapping[str, Any]) -> bytes:
     try:
         return pack(attributes)
     except RecursionError:
-        raise ScimMalformed("the service returned a resource that is nested too deep") from None
+        raise ScimMalformed(_TOO_DEEP) from None
 
 
 def _check_values(body: bytes | str) -> None:

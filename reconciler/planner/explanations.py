@@ -19,7 +19,8 @@ GUARD_PAGES: Mapping[str, Page] = {
     "incomplete-inventory": Page(
         "The plan creates users or groups although the list of those that exist could not be read completely.",
         "A short read looks exactly like an empty tenant. Acting on it creates everybody a second time.",
-        "Run it again. If it stays, the service counts or pages wrongly: the plan's inventory line says how. "
+        "Run it again. If it stays, the service counts or pages wrongly: the plan's inventory line says how. Creates "
+        "that a look-up of their own proves absent pass; the plan's notes say where look-ups prove nothing. "
         "There is no override.",
     ),
     "empty-desired": Page(

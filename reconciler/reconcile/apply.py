@@ -27,6 +27,7 @@ from reconciler.planfile import check_plan_is_for, dump_plan, dump_receipt
 from reconciler.planner.diff import Rules
 from reconciler.planner.estimate import page_size
 from reconciler.planner.planner import PlanInputs, build_plan, rebuild_plan
+from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.plan import counted, load_valid, plan_connected, tell_guards, with_notes
 from reconciler.reconcile.rundir import open_run, tenant_lock
@@ -116,7 +117,8 @@ def apply_approved(
         connect(tenant, surroundings, read_only=False) as connection,
     ):
         configuration = any(change.key.kind is Kind.SERVICE_PROVIDER_CONFIG for change in approved.changes)
-        live = counted(connection.read_live_state(configuration=configuration), connection)
+        read = connection.read_live_state(configuration=configuration)
+        live = counted(look_up_creates(connection.client, approved.changes, read), connection)
         inputs = PlanInputs(
             tenant=tenant,
             desired=loaded.desired,

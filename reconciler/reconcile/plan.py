@@ -13,6 +13,7 @@ from reconciler.model.plan import Capabilities, Plan, Verdict
 from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import Tenant
 from reconciler.planner.planner import PlanInputs, build_plan
+from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
@@ -69,17 +70,25 @@ def plan_connected(
         tool=surroundings.tool,
         created_at=surroundings.timestamp(),
     )
-    try:
-        plan = build_plan(inputs)
-    except DesiredStateError as error:  # a name that means nobody, neither in git nor in the tenant
-        raise DesiredStateError(error.diagnostics, root=str(root)) from error
+    plan = _build(inputs, root)
+    searched = look_up_creates(connection.client, plan.changes, live)
+    if searched is not live:
+        inputs = replace(inputs, live=counted(searched, connection), capabilities=with_notes(connection, searched))
+        plan = _build(inputs, root)
     surroundings.listener.phase_finished(many(len(plan.changes), "change"))
     tell_guards(plan, surroundings)
     return Planned(plan, inputs)
 
 
+def _build(inputs: PlanInputs, root: Path) -> Plan:
+    try:
+        return build_plan(inputs)
+    except DesiredStateError as error:  # a name that means nobody, neither in git nor in the tenant
+        raise DesiredStateError(error.diagnostics, root=str(root)) from error
+
+
 def counted(live: LiveState, connection: Connection) -> LiveState:
-    """The snapshot, with discovery counted among its requests."""
+    """The snapshot, with discovery and look-ups counted among its requests."""
     return replace(live, requests=connection.client.requests)
 
 

@@ -94,7 +94,11 @@ class ScimClient:
         return self._list(kind, {"cursor": cursor} if count is None else {"cursor": cursor, "count": str(count)})
 
     def _list(self, kind: Kind, parameters: Mapping[str, str]) -> ListPage:
-        url = f"{self._base_url}{kind.endpoint}?{urlencode(parameters, quote_via=quote, safe='')}"
+        try:
+            query = urlencode(parameters, quote_via=quote, safe="")
+        except UnicodeEncodeError:  # half a surrogate pair in a cursor
+            raise ScimMalformed(f"the service gave a cursor for its {kind.endpoint} that cannot be sent back") from None
+        url = f"{self._base_url}{kind.endpoint}?{query}"
         response = self._send("GET", url)
         _expect(response, {200}, self._error)
         page = decode_list(self._object(response, url))

@@ -30,13 +30,18 @@ class Membership:
         self.seen = False
         self.witness: str | None = None
         self.users_in: Counter[str] = Counter()
+        self._counted: set[str] = set()
 
     def note_user(self, row: Attributes) -> LiveUser:
         """Decode a user, and remember which groups the row says the user is in."""
         if self.witness is None:
             self.witness = next(iter(group_ids_of(row)), None)
-        self.users_in.update(direct_group_ids_of(row))
-        return decode_user(row)
+        user = decode_user(row)
+        groups = tuple(direct_group_ids_of(row))
+        if groups and user.id not in self._counted:  # a row may come twice, and a list be read again
+            self._counted.add(user.id)
+            self.users_in.update(groups)
+        return user
 
     def group_decoder(self, users: Mapping[str, LiveUser]) -> Callable[[Attributes], LiveGroup]:
         """Decode groups, whose members share their id strings with `users`, and note which show no members at all."""

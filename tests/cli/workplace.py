@@ -80,10 +80,14 @@ class Service:
     def all(self, plural: str) -> dict[str, dict[str, Any]]:
         """Every `Users` or `Groups` resource by its name."""
         rows: list[dict[str, Any]] = []
-        total = 1
+        total, query = 1, "startIndex=1&count=100"
         while len(rows) < total:
-            _, page = self.call("GET", f"/{plural}?startIndex={len(rows) + 1}&count=100")
+            status, page = self.call("GET", f"/{plural}?{query}")
+            if status == 400:  # it pages by cursor only, and in pages of its own
+                _, page = self.call("GET", f"/{plural}")
             rows, total = rows + page.get("Resources", []), page["totalResults"]
+            cursor = page.get("nextCursor")
+            query = f"startIndex={len(rows) + 1}&count=100" if cursor is None else f"cursor={cursor}"
         found = {row.get("userName") or row["displayName"]: row for row in rows}
         assert len(found) == total, f"names are not unique among {plural}"
         return found

@@ -43,6 +43,8 @@ SANDBOXES = (
     FeatureSet("sandbox", off=("bulk", "patch", "etag")),
     FeatureSet("sandbox", off=("filter", "sort")),
     FeatureSet("sandbox", settings={"max_operations": 7, "max_results": 10}),
+    FeatureSet("sandbox", off=("cursor",)),
+    FeatureSet("sandbox", settings={"cursor_only": True, "max_results": 10}),
 )
 SCIM2_SERVERS = (
     FeatureSet("scim2-server"),

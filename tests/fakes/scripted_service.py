@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -29,12 +29,16 @@ class Seen:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer. `raw` is written as it is, in place of everything else; the connection is closed after it."""
+    """What to answer. `raw` is written as it is, in place of everything else; the connection is closed after it.
+
+    So are `pieces`, one after the other, until the client has had enough.
+    """
 
     status: int = 200
     body: bytes | dict[str, Any] = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
+    pieces: Callable[[], Iterator[bytes]] | None = None
 
 
 DROP = Answer(raw=b"")
@@ -86,6 +90,12 @@ def scripted(script: Callable[[Seen], Answer] | list[Answer]) -> Iterator[tuple[
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             answer = service.answer(Seen(self.command, self.path, headers, body))
+            if answer.pieces is not None:
+                self.close_connection = True
+                with suppress(OSError):
+                    for piece in answer.pieces():
+                        self.wfile.write(piece)
+                return
             if answer.raw is not None:
                 self.wfile.write(answer.raw)
                 self.close_connection = True

@@ -311,3 +311,110 @@ def test_a_tenant_without_sorting_ignores_it_and_one_without_filters_says_so(sta
     assert _names(tenant.find("/Users", sortBy="userName", sortOrder="descending")) == names
     assert_error(tenant.get("/Users", filter='userName eq "x"'), 501)
     assert tenant.post("/Users", user_body("x")).status_code == 201
+
+
+# --- pages by cursor -------------------------------------------------------------------------------------------------
+
+
+def _walk(tenant: TenantClient, **query: Any) -> list[dict[str, Any]]:
+    """Every page from the empty cursor to the end."""
+    pages = [tenant.get("/Users", cursor="", **query).json()]
+    while "nextCursor" in pages[-1]:
+        pages.append(tenant.get("/Users", cursor=pages[-1]["nextCursor"], **query).json())
+    return pages
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("query", [{}, {"filter": 'userName sw "user"'}, {"sortBy": "userName"}], ids=str)
+def test_cursors_lead_through_the_whole_list(tenant: TenantClient, count: int, query: dict[str, str]) -> None:
+    """RFC 9865 section 2: an empty cursor first; no next one is the end, and there is no page behind the last."""
+    names = _load(tenant, 7)
+
+    pages = _walk(tenant, count=count, **query)
+
+    assert [name for page in pages for name in _names(page["Resources"])] == names
+    assert len(pages) == -(-7 // count)
+    assert all(page["totalResults"] == 7 and "startIndex" not in page for page in pages)
+    assert all(page.get("nextCursor", "a").replace("-", "").replace("_", "").isalnum() for page in pages)
+
+
+def test_nothing_shifts_while_a_cursor_is_followed(tenant: TenantClient) -> None:
+    """RFC 9865 section 1: that is what cursors are for."""
+    names = _load(tenant, 6)
+    first = tenant.get("/Users", cursor="", count=3).json()
+    tenant.delete(path_of(first["Resources"][0]))
+    tenant.delete(path_of(first["Resources"][2]))
+
+    rest = tenant.get("/Users", cursor=first["nextCursor"], count=3).json()
+
+    assert _names(rest["Resources"]) == names[3:]
+
+
+@pytest.mark.parametrize(
+    ("query", "scim_type"),
+    [
+        ({"cursor": "nonsense"}, "invalidCursor"),
+        ({"cursor": "WzEsMl0"}, "invalidCursor"),
+        ({"cursor": "\u00fc"}, "invalidCursor"),
+        ({"count": 3}, "invalidCount"),
+        ({"count": 101}, "invalidCount"),
+        ({"filter": "active eq true"}, "invalidCursor"),
+    ],
+)
+def test_a_cursor_is_good_for_its_own_query_only(tenant: TenantClient, query: dict[str, Any], scim_type: str) -> None:
+    """RFC 9865 section 2.1: invalidCursor and invalidCount."""
+    _load(tenant, 5)
+    cursor = tenant.get("/Users", cursor="", count=2).json()["nextCursor"]
+
+    assert_error(tenant.get("/Users", **{"cursor": cursor, "count": 2, **query}), 400, scim_type)
+
+
+def test_a_cursor_expires(start_tenant: StartTenant) -> None:
+    """RFC 9865 section 2.1: expiredCursor, after as long as the ServiceProviderConfig says."""
+    now = [1000.0]
+    tenant = start_tenant(profile="rfc7644", cursor_timeout=60, clock=lambda: now[0])
+    _load(tenant, 5)
+    assert tenant.get("/ServiceProviderConfig").json()["pagination"]["cursorTimeout"] == 60
+    cursor = tenant.get("/Users", cursor="", count=2).json()["nextCursor"]
+    now[0] += 60
+    cursor = tenant.get("/Users", cursor=cursor, count=2).json()["nextCursor"]
+    now[0] += 61
+
+    assert_error(tenant.get("/Users", cursor=cursor, count=2), 400, "expiredCursor")
+
+
+def test_a_tenant_may_page_by_cursor_only(start_tenant: StartTenant) -> None:
+    """RFC 9865 section 2: it returns `nextCursor` uninvited, and has no index to start from."""
+    tenant = start_tenant(profile="rfc7644", cursor_only=True, max_results=2)
+    names = _load(tenant, 3)
+    announced = tenant.get("/ServiceProviderConfig").json()["pagination"]
+    assert (announced["cursor"], announced["index"], announced["maxPageSize"]) == (True, False, 2)
+
+    first = tenant.get("/Users").json()
+
+    assert _names(first["Resources"]) == names[:2]
+    assert _names(tenant.get("/Users", cursor=first["nextCursor"]).json()["Resources"]) == names[2:]
+    assert_error(tenant.get("/Users", startIndex=3), 400)
+
+
+def test_a_tenant_without_cursors_ignores_them(start_tenant: StartTenant) -> None:
+    """Unknown parameters are ignored, as older services do."""
+    tenant = start_tenant(profile="rfc7644", supports_cursor=False)
+    names = _load(tenant, 3)
+    assert tenant.get("/ServiceProviderConfig").json()["pagination"]["cursor"] is False
+
+    page = tenant.get("/Users", cursor="", count=2).json()
+
+    assert (page["startIndex"], _names(page["Resources"])) == (1, names[:2])
+    assert "nextCursor" not in page
+
+
+def test_a_search_pages_by_cursor(tenant: TenantClient) -> None:
+    """RFC 9865 section 2: `cursor` in a SearchRequest."""
+    names = _load(tenant, 3)
+    message = {"schemas": [SEARCH_URN], "cursor": "", "count": 2}
+
+    first = tenant.post("/Users/.search", message).json()
+    rest = tenant.post("/Users/.search", {**message, "cursor": first["nextCursor"]}).json()
+
+    assert _names(first["Resources"] + rest["Resources"]) == names

@@ -425,6 +425,9 @@ def test_creating_relies_on_a_complete_inventory_and_has_no_override() -> None:
     assert "1000 were announced" in world.guard("incomplete-inventory", live=live).detail
     assert world.wanting(desired_group("G")).verdict("incomplete-inventory", live=live) is PASS
     assert world.verdict("incomplete-inventory") is PASS
+    created = {change.key for change in world.plan(live=live).changes}
+    proven = replace(live, proven_absent=frozenset(created))
+    assert world.verdict("incomplete-inventory", live=proven) is PASS, "each create was looked up by itself"
 
 
 def test_updates_do_not_rely_on_a_complete_inventory() -> None:

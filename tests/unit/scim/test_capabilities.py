@@ -179,3 +179,31 @@ def test_no_document_breaks_discovery(document: dict[str, Any]) -> None:
     """Whatever a service answers with 200."""
     read: Callable[..., Capabilities] = _read
     assert isinstance(read(document, document), Capabilities)
+
+
+@pytest.mark.parametrize(
+    ("pagination", "paging", "cursor", "notes"),
+    [
+        ({"cursor": True, "index": True}, "auto", True, 0),
+        ({"cursor": "True", "index": False}, "auto", True, 0),
+        ({"cursor": False, "index": True}, "auto", False, 0),
+        (None, "auto", False, 0),
+        ({"cursor": True, "index": True}, "index", False, 0),
+        ({"cursor": True, "index": False}, "index", False, 1),
+        (None, "cursor", True, 1),
+    ],
+)
+def test_lists_are_read_by_cursor_where_it_is_announced(
+    pagination: dict[str, Any] | None, paging: str, cursor: bool, notes: int
+) -> None:
+    """RFC 9865 section 4: preferred where `pagination.cursor` is true, unless tenant.yaml decides."""
+    capabilities = _read({**RFC, "pagination": pagination}, dialect=Dialect(paging=paging))
+    assert capabilities.cursor is cursor
+    assert len(capabilities.notes) == notes
+
+
+@pytest.mark.parametrize(("most", "expected"), [(20, 20), (200, 50), (None, 50), ("x", 50)])
+def test_a_page_is_as_long_as_both_limits_allow(most: object, expected: int) -> None:
+    """RFC 9865 section 4: `maxPageSize`, beside `filter.maxResults`; more than that is `invalidCount`."""
+    announced = {**RFC, "pagination": {"cursor": True, "index": True, "maxPageSize": most}}
+    assert _read(announced).max_results == expected

@@ -319,3 +319,156 @@ def test_one_list_that_cannot_be_read_completely_again_is_none() -> None:
     assert reread_list(service, tenant(page_size=10), Capabilities(), Kind.GROUP, live) is None
     service.misbehave = lambda k, s, c, p: _from_page(p, total=31)
     assert reread_list(service, tenant(page_size=10), Capabilities(), Kind.USER, live) is None
+
+
+# --- members that are cut off ----------------------------------------------------------------------------------------
+
+
+def _cut(service: ListedService, most: int) -> None:
+    """Lists show the first `most` members of a group."""
+
+    def cut(kind: Kind, start: int, count: int, page: ListPage) -> ListPage:
+        if kind is Kind.USER:
+            return page
+        return _from_page(page, resources=[{**row, "members": row["members"][:most]} for row in page.resources])
+
+    service.misbehave = cut
+
+
+def _crowd(number: int, size: int) -> dict[str, Any]:
+    return group(number, *(f"u{n:04}" for n in range(size)))
+
+
+def test_q6_members_that_lists_cut_off_are_read_group_by_group() -> None:
+    """FusionAuth/fusionauth-issues#2784: the first 100, and whoever believed that removed or dropped the rest."""
+    service = ListedService(groups=[_crowd(1, 140), _crowd(2, 120), _crowd(3, 7)])
+    _cut(service, 100)
+    live = _read(service)
+    assert [len(found.members or ()) for found in live.groups.values()] == [140, 120, 7]
+    assert sorted(service.fetched) == ["g0001", "g0002"]
+    assert live.members_by_group
+    assert live.notes == ("lists do not show all members: 2 groups were read by themselves",)
+    assert reread_list(service, tenant(page_size=10), Capabilities(), Kind.GROUP, live) is None
+
+
+def test_q6_members_that_are_never_all_shown_are_unknown() -> None:
+    """Users say they are in the group, the group does not show them: nobody is removed from it."""
+    users = [user(n, groups=[{"value": "g0001", "type": "direct"}]) for n in range(30)]
+    shown = {"g0001": _crowd(1, 20)}
+    live = _read(ListedService(users=users, groups=[_crowd(1, 20), _crowd(2, 3)], shown=shown))
+    assert live.groups["g0001"].members is None
+    assert live.groups["g0002"].members == ("u0000", "u0001", "u0002")
+    assert live.notes == ("1 groups do not show all users who say they are in them: nobody is removed from those",)
+
+
+def test_rows_that_come_twice_are_no_evidence() -> None:
+    """A list that is read again, or repeats rows, makes nobody a member twice."""
+    users = [user(n, groups=[{"value": "g0001", "type": "direct"}]) for n in range(20)]
+    service = ListedService(users=users, groups=[_crowd(1, 20)])
+    service.misbehave = lambda k, s, c, p: _from_page(p, total=21) if k is Kind.USER else p
+    live = _read(service)
+    assert live.certificate(Kind.USER).complete is False
+    assert (len(live.groups["g0001"].members or ()), service.fetched) == (20, [])
+
+
+def test_memberships_through_nested_groups_are_no_evidence() -> None:
+    """RFC 7643 section 4.1.2: `groups` of a user holds indirect ones, too, and need not say which is which."""
+    through = [{"value": "g0001", "type": "indirect"}, {"value": "g0001"}]
+    users = [user(n, groups=through) for n in range(30)]
+    service = ListedService(users=users, groups=[_crowd(1, 20)])
+    assert len(_read(service).groups["g0001"].members or ()) == 20
+    assert service.fetched == []
+
+
+def test_several_groups_of_one_round_size_are_a_suspicion() -> None:
+    """One of them is read by itself; where that shows no more, a note is all there is to say."""
+    service = ListedService(groups=[_crowd(1, 50), _crowd(2, 50), _crowd(3, 7)])
+    live = _read(service)
+    assert [len(found.members or ()) for found in live.groups.values()] == [50, 50, 7]
+    assert service.fetched == ["g0001"]
+    assert not live.members_by_group
+    [note] = live.notes
+    assert note.startswith("2 groups have exactly 50 members, and none has more")
+
+
+@pytest.mark.parametrize("sizes", [(50,), (24, 24), (50, 50, 51)], ids=str)
+def test_other_sizes_are_no_suspicion(sizes: tuple[int, ...]) -> None:
+    """No probe, no note."""
+    service = ListedService(groups=[_crowd(number, size) for number, size in enumerate(sizes)])
+    live = _read(service)
+    assert (service.fetched, live.notes) == ([], ())
+
+
+# --- more services that misbehave ------------------------------------------------------------------------------------
+
+
+def test_the_newest_first_is_as_good_as_the_oldest_first() -> None:
+    """RFC 7644 section 3.4.2.3: without `sortBy` a service lists in any order."""
+    service = ListedService(users=_users(35)[::-1])
+    assert _read(service).certificate(Kind.USER) == Certificate(count=35, complete=True)
+
+
+def test_newest_first_with_a_hire_in_the_middle_is_read_again() -> None:
+    """Everybody moves one place: a row comes twice, and the total with it."""
+    service = ListedService(users=_users(35)[::-1])
+    hired: list[int] = []
+
+    def hire(kind: Kind, start: int, count: int, page: ListPage) -> ListPage:
+        if kind is Kind.USER and start == 11 and not hired:
+            hired.append(start)
+            service.users.insert(0, user(99))
+        return page
+
+    service.misbehave = hire
+    live = _read(service, parallel_reads=1)
+    assert live.certificate(Kind.USER) == Certificate(count=36, complete=True)
+
+
+def test_q9_a_row_that_comes_twice_at_the_seam_of_pages_is_one() -> None:
+    """wso2/product-is #22589: the last row of a page is the first of the next; unique rows are what counts."""
+    service = ListedService(users=_users(25))
+    service.misbehave = lambda k, s, c, p: (
+        _from_page(p, resources=service.users[s - 2 : s - 2 + c]) if k is Kind.USER and s > 1 else p
+    )
+    assert _read(service).certificate(Kind.USER) == Certificate(count=25, complete=True)
+
+
+def test_q9_rows_that_are_skipped_and_counted_are_missed() -> None:
+    """wso2/product-is #27973."""
+    service = ListedService(users=_users(30))
+    service.misbehave = lambda k, s, c, p: _from_page(
+        p, resources=[row for row in p.resources if row["id"] != "u0015"] if k is Kind.USER else p.resources
+    )
+    assert _read(service).certificate(Kind.USER).reason == "the service says it has 30 users and listed 29"
+
+
+def test_two_resources_under_one_id_are_incomplete() -> None:
+    """RFC 7643 section 3.1: an id is unique. Taking one of the two would make the state smaller."""
+    twin = user(3, userName="somebody@else")
+    service = ListedService(users=[*_users(5), twin])
+    service.misbehave = lambda k, s, c, p: _from_page(p, total=5) if k is Kind.USER else p
+    assert "two different users under one id" in str(_read(service).certificate(Kind.USER).reason)
+
+
+def test_the_first_page_for_ever_ends_whatever_the_total() -> None:
+    """A total of a thousand billion, and each page the first one."""
+    service = ListedService(users=_users(10))
+    service.misbehave = lambda k, s, c, p: _from_page(p, resources=service.users, total=10**15)
+    assert not _read(service).certificate(Kind.USER).complete
+    assert len(service.asked) < 60
+
+
+def test_new_rows_for_ever_are_an_error() -> None:
+    """No total is believed, and memory is not filled."""
+    service = ListedService()
+    service.misbehave = lambda k, s, c, p: _from_page(p, resources=[user(n) for n in range(s, s + 10)], total=10**15)
+    with pytest.raises(ScimMalformed, match="without end"):
+        read_live_state(service, tenant(page_size=10), Capabilities(), configuration=False, most_rows=100)
+
+
+def test_a_list_that_hardly_brings_anything_new_is_given_up() -> None:
+    """One new row a page, and the rest again and again."""
+    service = ListedService(users=_users(2000))
+    service.misbehave = lambda k, s, c, p: _from_page(p, resources=[*service.users[:9], user(s)])
+    assert not _read(service).certificate(Kind.USER).complete
+    assert len(service.asked) < 500
