@@ -108,7 +108,8 @@ def scripted(script: Callable[[Seen], Answer] | list[Answer]) -> Iterator[tuple[
                 self.send_header("Content-Length", str(len(payload)))
             self.end_headers()
             if answer.status != 204 and self.command != "HEAD":
-                self.wfile.write(payload)
+                with suppress(ConnectionError):  # the client may have had enough
+                    self.wfile.write(payload)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
