@@ -10,7 +10,7 @@ from reconciler.model.change import Action, Change
 from reconciler.model.resource import Kind, LiveConfiguration, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.planner.estimate import verification_requests
-from reconciler.planner.matching import matching_creation
+from reconciler.planner.matching import identifiers_of, matching_creation
 
 ReadList = Callable[[Kind, LiveState], LiveState | None]
 """Reads one whole list again into a snapshot; None where the list cannot be had completely."""
@@ -42,7 +42,7 @@ class Rereader:
         kind = change.key.kind
         if known_id is not None:
             return self.reader.get(kind, known_id)
-        for attribute, value in _identifiers(change):
+        for attribute, value in identifiers_of(change) if change.action is Action.CREATE else ():
             found = matching_creation(change, self.reader.find(kind, attribute, value))
             if found is not None:
                 return found if kind is Kind.USER else self.reader.get(kind, found.id)
@@ -76,13 +76,3 @@ class Rereader:
             else:
                 users[identifier] = now
         return live.updated(users=users, groups=groups)
-
-
-def _identifiers(change: Change) -> list[tuple[str, str]]:
-    """(attribute, value) pairs that find what a create made: externalId where there is one, else the name."""
-    if change.action is not Action.CREATE:
-        return []
-    name = "userName" if change.key.kind is Kind.USER else "displayName"
-    external_id = next((a.after for a in change.attributes if a.path == "externalId"), None)
-    by_name = [(name, change.key.name)]
-    return [("externalId", external_id), *by_name] if isinstance(external_id, str) else by_name

@@ -59,7 +59,7 @@ def load_desired_state(root: Path, tenant: str, *, documents: bool = True) -> Lo
     With `documents` False only tenant.yaml and Policy documents have to be valid, and `desired` holds only exclusives;
     that is enough to judge a plan that comes from a file.
     """
-    with _collector_paused():
+    with collector_paused():
         return _Load(root, tenant).run(documents=documents)
 
 
@@ -245,7 +245,7 @@ def _without_echoes(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Millions of small objects are made and none of them is garbage: collecting meanwhile only costs."""
     was_enabled = gc.isenabled()
     gc.disable()

@@ -101,6 +101,13 @@ def _alike(change: Change, index: Index[Live]) -> list[Live]:
     return candidates
 
 
+def identifiers_of(change: Change) -> list[tuple[str, str]]:
+    """(attribute, value) of all that identifies what a create makes: externalId where it states one, and the name."""
+    by_name = [(NAMED_BY[change.key.kind], change.key.name)]
+    external_id = _stated_external_id(change)
+    return by_name if external_id is None else [("externalId", external_id), *by_name]
+
+
 def _stated_external_id(change: Change) -> str | None:
     return next((a.after for a in change.attributes if a.path == "externalId" and isinstance(a.after, str)), None)
 

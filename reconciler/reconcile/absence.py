@@ -14,6 +14,7 @@ from reconciler.errors import ScimMalformed, ScimRejected
 from reconciler.model.change import Action, Change
 from reconciler.model.resource import Kind, LiveGroup, LiveUser
 from reconciler.model.state import LiveState
+from reconciler.planner.matching import identifiers_of
 from reconciler.report.values import many
 
 MOST_LOOKUPS = 1000
@@ -55,7 +56,7 @@ def look_up_creates(service: Lookups, changes: Sequence[Change], live: LiveState
     ]
     if not creates:
         return live
-    if sum(len(_identifiers(change)) for change in creates) > MOST_LOOKUPS:
+    if sum(len(identifiers_of(change)) for change in creates) > MOST_LOOKUPS:
         note = f"{many(len(creates), 'create')} cannot be looked up one by one: more than {MOST_LOOKUPS:,} requests"
         return replace(live, notes=(*live.notes, note))
     search = _Search(service, live)
@@ -84,7 +85,7 @@ class _Search:
     def proves_absent(self, change: Change) -> bool:
         """Whether every look-up of a create works and finds nobody; whoever is found is kept."""
         proven = True
-        for attribute, value in _identifiers(change):
+        for attribute, value in identifiers_of(change):
             kind = change.key.kind
             if not self._works(kind, attribute) or not _UNSAFE.isdisjoint(value):
                 proven = False
@@ -132,14 +133,6 @@ class _Search:
             self.requests += 1
             read = self.service.get(Kind.GROUP, resource.id)  # a list need not show members
             self.groups[resource.id] = read if isinstance(read, LiveGroup) else resource
-
-
-def _identifiers(change: Change) -> list[tuple[str, str]]:
-    """(attribute, value) of all that identifies the resource: externalId where there is one, and the name."""
-    name = "userName" if change.key.kind is Kind.USER else "displayName"
-    external_id = next((a.after for a in change.attributes if a.path == "externalId"), None)
-    by_name = [(name, change.key.name)]
-    return [("externalId", external_id), *by_name] if isinstance(external_id, str) else by_name
 
 
 def _witness(kind: Kind, attribute: str, live: LiveState) -> tuple[str, str] | None:
