@@ -13,7 +13,7 @@ import click
 from reconciler.cli.exits import Exit
 from reconciler.errors import ConfigurationError
 from reconciler.sandbox.authentication import ALL_SCOPES
-from reconciler.sandbox.config import Client, SandboxConfig
+from reconciler.sandbox.config import AsyncBulk, Client, SandboxConfig
 from reconciler.sandbox.server import DataFileError, serve_forever
 
 
@@ -33,6 +33,7 @@ def sandbox() -> None:
 @click.option(
     "--max-payload", type=click.IntRange(1), default=10_485_760, show_default=True, help="Bytes of one bulk request."
 )
+@click.option("--async-bulk", is_flag=True, help="Answer bulk requests with 202 and a job to poll.")
 @click.option("--admin", metavar="TOKEN", help="Switch /_sandbox on; this token opens it.")
 def serve(  # noqa: PLR0917 - one parameter an option
     port: int,
@@ -41,6 +42,7 @@ def serve(  # noqa: PLR0917 - one parameter an option
     profile: Literal["cxone", "rfc7644"],
     max_operations: int,
     max_payload: int,
+    async_bulk: bool,
     admin: str | None,
 ) -> int:
     """Serve an embedded SCIM tenant on the loopback interface until it is stopped.
@@ -61,6 +63,7 @@ def serve(  # noqa: PLR0917 - one parameter an option
         profile=profile,
         max_operations=max_operations,
         max_payload=max_payload,
+        async_bulk=AsyncBulk() if async_bulk else None,
         admin=admin,
         clients=(client,),
     )

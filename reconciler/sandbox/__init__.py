@@ -5,5 +5,5 @@ It shares no code with the reconciler, so that a misreading of the RFC cannot hi
 Reading order: `config` (what can be set), `server` (start and stop), `app` (pipeline and routes), `endpoints/` (one
 module per endpoint family), `directory` (create, replace, patch, delete), `store` (SQLite). Beside them the RFC by
 subject: `schema`, `definitions`, `validation`, `filters`, `matching`, `patch`, `membership`, `preconditions`,
-`projection`, `listing`, `bulk`, `provider`.
+`projection`, `listing`, `bulk`, `jobs`, `provider`; and what departs from it on purpose: `quirks`.
 """

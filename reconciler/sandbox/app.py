@@ -51,6 +51,8 @@ class Application:
     def _answer(self, exchange: Exchange) -> Response:
         try:
             self._authenticate(exchange)
+            if not _is_control(exchange):
+                self._service.jobs.tick()
             return self._dispatch(exchange)
         except ScimError as error:
             return error_reply(error)
@@ -125,6 +127,7 @@ def _build_routes(profile: Profile, *, with_control: bool) -> Map:
 
 def _service_rules() -> list[Rule]:
     return [
+        *_rules(f"{SCIM_PATH}/Bulk/<identifier>", GET=bulk.read_job),
         *_rules(f"{SCIM_PATH}/", GET=resources.list_resources),
         *_rules(f"{SCIM_PATH}/.search", POST=resources.search),
         *_rules(f"{SCIM_PATH}/Bulk", POST=bulk.run),

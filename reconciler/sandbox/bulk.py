@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from reconciler.sandbox.config import SandboxConfig
@@ -134,9 +135,19 @@ def _text(item: Mapping[str, Any], name: str) -> str | None:
 
 
 class BulkRun:
-    """One request being executed: which operations ran, and which id each bulkId stands for."""
+    """One request being executed: which operations ran, and which id each bulkId stands for.
 
-    def __init__(self, directory: Directory, config: SandboxConfig, request: BulkRequest, base_url: str) -> None:
+    `results` are those of the operations that ran before, by their place in the request: the run goes on behind them.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        config: SandboxConfig,
+        request: BulkRequest,
+        base_url: str,
+        results: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
         self._directory = directory
         self._config = config
         self._request = request
@@ -149,15 +160,34 @@ class BulkRun:
         for index, operation in enumerate(request.operations):
             if operation.method == "POST" and operation.bulk_id and operation.problem is None:
                 self._register(operation, operation.bulk_id, index)
+        for index, result in results.items():
+            self._restore(index, result)
 
-    def execute(self, store: Store) -> list[dict[str, Any]]:
-        """Run all operations in one transaction; results stand in the client's order, what did not run is absent."""
+    @property
+    def results(self) -> dict[int, dict[str, Any]]:
+        """The results by place in the request, in the client's order; what did not run is absent."""
+        return dict(sorted(self._results.items()))
+
+    def execute(self, store: Store, until: int | None = None) -> list[dict[str, Any]]:
+        """Run operations in one transaction, until so many have run, or all; the answer is what has run by then."""
+        wanted = len(self._states) if until is None else until
         with store.transaction():
             for index in range(len(self._states)):
-                if self._is_over():
+                if self._is_over() or len(self._results) >= wanted:
                     break
                 self._run_with_dependencies(index)
-        return [self._results[index] for index in sorted(self._results)]
+        return list(self.results.values())
+
+    def _restore(self, index: int, result: Mapping[str, Any]) -> None:
+        operation = self._request.operations[index]
+        self._results[index] = dict(result)
+        if is_failure(result):
+            self._states[index] = _State.FAILED
+            self._errors += 1
+            return
+        self._states[index] = _State.DONE
+        if operation.bulk_id and operation.method == "POST":
+            self._ids[operation.bulk_id] = result["location"].rpartition("/")[2]
 
     def _register(self, operation: Operation, bulk_id: str, index: int) -> None:
         if bulk_id in self._owners:
@@ -266,6 +296,11 @@ class BulkRun:
 
     def _location(self, kind: ResourceKind, key: str) -> str:
         return f"{self._base_url}{kind.endpoint}/{key}"
+
+
+def is_failure(result: Mapping[str, Any]) -> bool:
+    """Whether an operation with this result changed nothing."""
+    return int(result["status"]) >= HTTPStatus.BAD_REQUEST
 
 
 def _circular(operation: Operation) -> ScimError:

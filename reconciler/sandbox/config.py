@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from reconciler.sandbox.quirks import Quirks
+
 Profile = Literal["cxone", "rfc7644"]
 
 
@@ -17,6 +19,21 @@ class Client:
     id: str
     secret: str = field(repr=False)
     scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsyncBulk:
+    """How a tenant works off bulk requests that it answers with 202 and a job (cxone.md section 5).
+
+    An equal share of the operations is committed at each poll of the job, and the poll of number `polls` finds it
+    finished. `shows_results` says whether a finished job tells the result of each operation. With `late_by` above 0
+    nothing is committed while the job is polled, and what a finished job claims comes true only after so many further
+    requests of any kind.
+    """
+
+    polls: int = 2
+    shows_results: bool = True
+    late_by: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +48,9 @@ class SandboxConfig:
 
     `supports_cursor` switches paging by cursor on (RFC 9865), `cursor_only` paging by index off; a cursor is good for
     `cursor_timeout` seconds by `clock`. The ServiceProviderConfig in the shape of the RFC announces it.
+
+    `async_bulk` makes every bulk request a job; without it the results are in the answer. `quirks` are departures from
+    the RFC, for tests of what a client makes of them.
 
     What profile `cxone` does beyond RFC 7644: group names are unique without regard to case, a group PUT without
     `members` is answered 422, an empty group is shown with `members: []`, users are also addressed by userName, bulk
@@ -58,6 +78,8 @@ class SandboxConfig:
     threads: int = 8
     clients: tuple[Client, ...] = ()
     token_lifetime: int = 3600
+    async_bulk: AsyncBulk | None = None
+    quirks: Quirks = field(default_factory=Quirks)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
     @property

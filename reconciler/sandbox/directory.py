@@ -11,8 +11,9 @@ from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.definitions import GROUP, KINDS, USER, ResourceKind
 from reconciler.sandbox.errors import ScimError, not_found, not_implemented, uniqueness
 from reconciler.sandbox.membership import MemberEdit
-from reconciler.sandbox.patch import Target, apply_patch, read_patch
+from reconciler.sandbox.patch import Op, Operation, Target, apply_patch, read_patch
 from reconciler.sandbox.preconditions import NONE, Preconditions, entity_tag
+from reconciler.sandbox.quirks import as_kept, as_replaced
 from reconciler.sandbox.schema import fold
 from reconciler.sandbox.store import Record, Store
 from reconciler.sandbox.validation import Draft, check_required, read_resource, same_content
@@ -38,10 +39,11 @@ class Directory:
         """POST (RFC 7644 section 3.3)."""
         with self._store.transaction():
             draft = read_resource(kind, payload)
-            self._check_unique(kind, draft.attributes, None)
+            attributes = as_kept(draft.attributes, self._config.quirks)
+            self._check_unique(kind, attributes, None)
             members = MemberEdit(self._store, None)
             members.add(draft.members or [])
-            record = self._store.insert(kind, draft.attributes)
+            record = self._store.insert(kind, attributes)
             added, _ = members.difference()
             self._store.change_members(record.seq, added, ())
             return record
@@ -54,7 +56,8 @@ class Directory:
             record = self._guarded(kind, key, preconditions)
             draft = read_resource(kind, payload)
             members = self._replaced_members(record, draft)
-            return self._save(record, draft.attributes, members)
+            attributes = as_replaced(record.attributes(), draft.attributes, self._config.quirks)
+            return self._save(record, attributes, members)
 
     def patch(
         self, kind: ResourceKind, key: str, message: Mapping[str, Any], preconditions: Preconditions = NONE
@@ -65,6 +68,8 @@ class Directory:
         with self._store.transaction():
             record = self._guarded(kind, key, preconditions)
             operations = read_patch(message, lenient=self._config.is_cxone)
+            if self._config.quirks.ignores_member_removals:
+                operations = [operation for operation in operations if not _removes_members(operation)]
             members = MemberEdit(self._store, record.seq) if kind is GROUP else None
             target = Target(kind, record.id, copy.deepcopy(record.attributes()), members)
             apply_patch(target, operations)
@@ -80,7 +85,7 @@ class Directory:
 
     def _guarded(self, kind: ResourceKind, key: str, preconditions: Preconditions) -> Record:
         record = self.read(kind, key)
-        if self._config.supports_etag:
+        if self._config.supports_etag and not self._config.quirks.ignores_if_match:
             preconditions.check_write(entity_tag(record.version))
         return record
 
@@ -89,13 +94,18 @@ class Directory:
             return None
         if draft.members is None and self._config.is_cxone:
             raise ScimError(HTTPStatus.UNPROCESSABLE_ENTITY, "members is missing", "invalidValue")
+        quirks = self._config.quirks
+        if quirks.ignores_members_on_put:
+            return None
         members = MemberEdit(self._store, record.seq)
-        members.clear()
+        if not quirks.merges_on_put:
+            members.clear()
         members.add(draft.members or [])
         return members
 
-    def _save(self, record: Record, attributes: dict[str, Any], members: MemberEdit | None) -> Record:
+    def _save(self, record: Record, written: dict[str, Any], members: MemberEdit | None) -> Record:
         """Store what changed; when nothing did, version and lastModified stay as they are."""
+        attributes = as_kept(written, self._config.quirks)
         added, removed = members.difference() if members else ({}, set[int]())
         if not added and not removed and same_content(record.attributes(), attributes):
             return record
@@ -113,3 +123,7 @@ class Directory:
         for name, column, value in columns:
             if value is not None and self._store.find_clash(kind, column, value, but):
                 raise uniqueness(f"Another {kind.name} has the {name} {attributes[name][:200]!r}")
+
+
+def _removes_members(operation: Operation) -> bool:
+    return operation.op is Op.REMOVE and (operation.path or "").lower().startswith("members")

@@ -137,13 +137,14 @@ class Lister:
     def _find(self, kinds: Sequence[ResourceKind], query: Query, renderer: Renderer) -> list[int]:
         """The sequence numbers of all results; the same question about the same data is answered from memory."""
         sort_by = query.sort_by if self._config.supports_sort else None
-        if query.filter is None and sort_by is None:
+        wanted = None if self._config.quirks.ignores_filters else query.filter
+        if wanted is None and sort_by is None:
             return self._store.roster(kinds)
         names = tuple(kind.name for kind in kinds)
-        key = (self._store.generation, names, query.filter, sort_by, query.descending)
+        key = (self._store.generation, names, wanted, sort_by, query.descending)
         found = self._results.get(key)
         if found is None:
-            found = self._compute(kinds, query.filter, sort_by, renderer, descending=query.descending)
+            found = self._compute(kinds, wanted, sort_by, renderer, descending=query.descending)
             self._results[key] = found
         self._results.move_to_end(key)
         while len(self._results) > _CACHED_RESULTS:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reconciler.sandbox.authentication import Tokens
 from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.directory import Directory
+from reconciler.sandbox.jobs import Jobs
 from reconciler.sandbox.listing import Lister
 from reconciler.sandbox.provider import Provider
 from reconciler.sandbox.request_log import RequestLog
@@ -22,13 +23,15 @@ class Service:
     directory: Directory
     lister: Lister
     provider: Provider
+    jobs: Jobs
     log: RequestLog
     tokens: Tokens
 
     def reset(self) -> None:
-        """Empty the tenant and the request log."""
+        """Empty the tenant, its jobs and the request log."""
         with self.store.lock:
             self.store.clear()
+            self.jobs.reload()
             self.provider.reload()
         self.log.clear()
 
@@ -36,12 +39,14 @@ class Service:
 def open_service(config: SandboxConfig) -> Service:
     """Open the database of `config` and build the service on it."""
     store = Store(config.data)
+    directory = Directory(store, config)
     return Service(
         config=config,
         store=store,
-        directory=Directory(store, config),
+        directory=directory,
         lister=Lister(store, config),
         provider=Provider(store, config),
+        jobs=Jobs(store, directory, config),
         log=RequestLog(),
         tokens=Tokens(config),
     )
