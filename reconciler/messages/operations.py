@@ -376,8 +376,11 @@ def _replacement_body(step: Step, live: LiveUser | LiveGroup, names: Names, send
         kept = [m for m in live.members or () if m not in gone]
         joined = [names.ids[label] for label in step.added if names.ids[label] not in kept]
         body["members"] = [names.member(m, sending.dialect) for m in (*kept, *joined)]
-    elif "active" not in body:
+        return with_schemas(body, step.change.key.kind, schemas)
+    if "active" not in body:
         body["active"] = live.active is not False  # a PUT without `active` reactivates on some services (Q20)
+    if isinstance(value_at(body, MANAGER_PATH), dict):
+        set_at(body, f"{MANAGER_PATH}.displayName", None)  # read-only, and refused by some services (Q17)
     return with_schemas(body, step.change.key.kind, schemas)
 
 
