@@ -205,10 +205,12 @@ def _answer(operation: Operation, status: int | None, scim_type: str | None) -> 
         return Answer.UNKNOWN
     if 200 <= status < 300 or (status == 404 and operation.method == "DELETE"):
         return Answer.DONE
+    is_create = operation.method == "POST"
+    taken = (scim_type or "").lower() == "uniqueness" and status in {400, 409}
+    if is_create and (taken or status in {409, 412}):
+        return Answer.EXISTS  # a duplicate is told as 400 by some services (scim-rfc.md Q11)
     if status in {409, 412}:
-        is_create = operation.method == "POST"
-        taken = (scim_type or "").lower() == "uniqueness" and status == 409
-        return Answer.EXISTS if is_create else Answer.REFUSED if taken else Answer.STALE
+        return Answer.REFUSED if taken else Answer.STALE
     if status == 404:
         return Answer.GONE
     if status == 400 and operation.method == "PATCH" and (scim_type or "").lower() == "notarget":

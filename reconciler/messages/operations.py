@@ -143,10 +143,10 @@ def _steps_of(change: Change, sending: Sending, level: int, deferred: frozenset[
 def _creation_steps(change: Change, sending: Sending, level: int, *, defer_manager: bool) -> list[Step]:
     """A create carries everything, members included; what has to wait is a manager that comes later.
 
-    So do members that would make a bulk request too large, where they can be added later.
+    So do members beyond what one request may carry, where they can be added later.
     """
     now, later = _split(change.attributes, lambda a: not (defer_manager and a.path == MANAGER_PATH))
-    whole = not sending.bulk or sending.group_update is Update.PUT
+    whole = sending.group_update is Update.PUT
     parts = [change.members.added] if whole else _parts(change.members.added, sending.member_batch)
     steps = [Step(change, Phase.WRITE, level, now, added=parts[0] if parts else ())]
     steps += [Step(change, Phase.GRANT, 0, later)] if later else []
