@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from reconciler.cli.exits import Exit
 from reconciler.errors import ConfigurationError
 from reconciler.sandbox.authentication import ALL_SCOPES
 from reconciler.sandbox.config import AsyncBulk, Client, SandboxConfig
+from reconciler.sandbox.faults import FaultPlan, FaultsError, parse_faults
 from reconciler.sandbox.server import DataFileError, serve_forever
 
 
@@ -35,6 +37,7 @@ def sandbox() -> None:
 )
 @click.option("--async-bulk", is_flag=True, help="Answer bulk requests with 202 and a job to poll.")
 @click.option("--admin", metavar="TOKEN", help="Switch /_sandbox on; this token opens it.")
+@click.option("--faults", metavar="FILE", help="JSON: which requests go wrong, and how (docs/sandbox.md).")
 def serve(  # noqa: PLR0917 - one parameter an option
     port: int,
     data: str | None,
@@ -44,6 +47,7 @@ def serve(  # noqa: PLR0917 - one parameter an option
     max_payload: int,
     async_bulk: bool,
     admin: str | None,
+    faults: str | None,
 ) -> int:
     """Serve an embedded SCIM tenant on the loopback interface until it is stopped.
 
@@ -65,6 +69,7 @@ def serve(  # noqa: PLR0917 - one parameter an option
         max_payload=max_payload,
         async_bulk=AsyncBulk() if async_bulk else None,
         admin=admin,
+        faults=FaultPlan() if faults is None else _read_faults(Path(faults)),
         clients=(client,),
     )
 
@@ -89,3 +94,15 @@ def serve(  # noqa: PLR0917 - one parameter an option
             f"cannot listen on port {port}: {error.strerror}", hint="choose another one with --port; 0 picks a free one"
         ) from error
     return Exit.DONE
+
+
+def _read_faults(path: Path) -> FaultPlan:
+    try:
+        return parse_faults(path.read_text(encoding="utf-8"))
+    except FaultsError as error:
+        raise ConfigurationError(f"cannot use {path}: {error.place}: {error.problem}", hint=error.remedy) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError(f"cannot read {path}: {reason}", hint="name another file with --faults") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"cannot read {path}: it is not UTF-8", hint="save it as UTF-8") from error

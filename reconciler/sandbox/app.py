@@ -1,7 +1,7 @@
 """The WSGI application: authenticate, route, answer, log. Every failure becomes a SCIM error here and nowhere else.
 
-What stands between a request and its handler is one method each, in this order: `_authenticate`, `_dispatch`. A rate
-limit or scripted faults belong between them.
+What stands between a request and its handler is one method each, in this order: `_authenticate`, `_strike`,
+`_dispatch`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from reconciler.sandbox.definitions import GROUP, USER, ResourceKind
 from reconciler.sandbox.endpoints import bulk, control, discovery, provider, resources, token
 from reconciler.sandbox.errors import ScimError, not_found, not_implemented
 from reconciler.sandbox.exchange import SCIM_PATH, Exchange, error_reply
+from reconciler.sandbox.misbehavior import Dropped, misbehave
 from reconciler.sandbox.service import Service
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ Handler = Callable[..., Response]
 
 _CXONE_PATH = "/api/scim/v2"
 _CONTROL_PATH = "/_sandbox"
+_NO_ANSWER = 0
 _logger = logging.getLogger(__name__)
 
 
@@ -44,18 +46,25 @@ class Application:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         exchange = Exchange(self._service, Request(environ))
-        response = self._answer(exchange)
-        self._log(exchange, response)
+        try:
+            response = self._answer(exchange)
+        except Dropped:
+            self._log(exchange, _NO_ANSWER)
+            raise
+        self._log(exchange, response.status_code)
         return response(environ, start_response)
 
     def _answer(self, exchange: Exchange) -> Response:
         try:
             self._authenticate(exchange)
-            if not _is_control(exchange):
-                self._service.jobs.tick()
-            return self._dispatch(exchange)
+            if _is_control(exchange):
+                return self._dispatch(exchange)
+            self._service.jobs.tick()
+            return self._strike(exchange)
         except ScimError as error:
             return error_reply(error)
+        except Dropped:
+            raise
         except HTTPException as error:
             return error_reply(_translated(error))
         except Exception:
@@ -76,12 +85,20 @@ class Application:
                 if path == base or path.startswith(f"{base}/"):
                     exchange.access.check_request(exchange.request.method, path.removeprefix(base))
 
+    def _strike(self, exchange: Exchange) -> Response:
+        request = exchange.request
+        query = request.query_string.decode("latin-1")
+        exchange.strike = self._service.faults.strike(request.method, request.path, query)
+        if exchange.strike is None:
+            return self._dispatch(exchange)
+        return misbehave(exchange, exchange.strike, functools.partial(self._dispatch, exchange))
+
     def _dispatch(self, exchange: Exchange) -> Response:
         handler, arguments = self._routes.bind_to_environ(exchange.request.environ).match()
         response: Response = handler(exchange, **arguments)
         return response
 
-    def _log(self, exchange: Exchange, response: Response) -> None:
+    def _log(self, exchange: Exchange, status: int) -> None:
         if _is_control(exchange):
             return
         request = exchange.request
@@ -89,9 +106,10 @@ class Application:
             method=request.method,
             path=request.path,
             query=request.query_string.decode("latin-1"),
-            status=response.status_code,
+            status=status,
             bytes_in=request.content_length or 0,
             operations=exchange.operations,
+            fault=exchange.strike.fault.value if exchange.strike else None,
         )
 
 
@@ -122,6 +140,9 @@ def _build_routes(profile: Profile, *, with_control: bool) -> Map:
     if with_control:
         rules += _rules(f"{_CONTROL_PATH}/requests", GET=control.read_requests)
         rules += _rules(f"{_CONTROL_PATH}/reset", POST=control.reset)
+        rules += _rules(
+            f"{_CONTROL_PATH}/faults", GET=control.read_faults, PUT=control.set_faults, DELETE=control.clear_faults
+        )
     return Map(rules, strict_slashes=False, merge_slashes=False)
 
 

@@ -48,6 +48,14 @@ class BulkRequest:
     fail_on_errors: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class BreakOff:
+    """Where a run stops although nothing is wrong: so many operations run, the rest gets `status`, or no result."""
+
+    after: int
+    status: int | None
+
+
 class _State(Enum):
     WAITING = "waiting"
     RUNNING = "running"
@@ -138,6 +146,7 @@ class BulkRun:
     """One request being executed: which operations ran, and which id each bulkId stands for.
 
     `results` are those of the operations that ran before, by their place in the request: the run goes on behind them.
+    `break_off` is a fault.
     """
 
     def __init__(
@@ -147,11 +156,14 @@ class BulkRun:
         request: BulkRequest,
         base_url: str,
         results: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+        *,
+        break_off: BreakOff | None = None,
     ) -> None:
         self._directory = directory
         self._config = config
         self._request = request
         self._base_url = base_url
+        self._break_off = break_off
         self._states = [_State.WAITING] * len(request.operations)
         self._results: dict[int, dict[str, Any]] = {}
         self._owners: dict[str, int] = {}
@@ -168,15 +180,16 @@ class BulkRun:
         """The results by place in the request, in the client's order; what did not run is absent."""
         return dict(sorted(self._results.items()))
 
-    def execute(self, store: Store, until: int | None = None) -> list[dict[str, Any]]:
-        """Run operations in one transaction, until so many have run, or all; the answer is what has run by then."""
+    def execute(self, store: Store, until: int | None = None) -> None:
+        """Run operations in one transaction, until so many have run, or all."""
         wanted = len(self._states) if until is None else until
         with store.transaction():
             for index in range(len(self._states)):
                 if self._is_over() or len(self._results) >= wanted:
                     break
                 self._run_with_dependencies(index)
-        return list(self.results.values())
+        if self._break_off and self._break_off.status and self._is_broken_off():
+            self._answer_the_rest(self._break_off.status)
 
     def _restore(self, index: int, result: Mapping[str, Any]) -> None:
         operation = self._request.operations[index]
@@ -197,7 +210,15 @@ class BulkRun:
 
     def _is_over(self) -> bool:
         limit = self._request.fail_on_errors
-        return limit is not None and self._errors >= limit
+        return (limit is not None and self._errors >= limit) or self._is_broken_off()
+
+    def _is_broken_off(self) -> bool:
+        return self._break_off is not None and len(self._results) >= self._break_off.after
+
+    def _answer_the_rest(self, status: int) -> None:
+        for index, state in enumerate(self._states):
+            if state not in (_State.DONE, _State.FAILED):
+                self._fail(index, ScimError(status, "The service stopped before it came to this operation"))
 
     def _run_with_dependencies(self, start: int) -> None:
         """Depth first: a POST runs before what refers to its bulkId. Loop and stack, since chains can be long."""

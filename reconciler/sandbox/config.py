@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from reconciler.sandbox.faults import FaultPlan
 from reconciler.sandbox.quirks import Quirks
 
 Profile = Literal["cxone", "rfc7644"]
@@ -50,7 +51,8 @@ class SandboxConfig:
     `cursor_timeout` seconds by `clock`. The ServiceProviderConfig in the shape of the RFC announces it.
 
     `async_bulk` makes every bulk request a job; without it the results are in the answer. `quirks` are departures from
-    the RFC, for tests of what a client makes of them.
+    the RFC, for tests of what a client makes of them; `faults` strike from the start, and `sleep` is how a slow answer
+    waits.
 
     What profile `cxone` does beyond RFC 7644: group names are unique without regard to case, a group PUT without
     `members` is answered 422, an empty group is shown with `members: []`, users are also addressed by userName, bulk
@@ -80,6 +82,8 @@ class SandboxConfig:
     token_lifetime: int = 3600
     async_bulk: AsyncBulk | None = None
     quirks: Quirks = field(default_factory=Quirks)
+    faults: FaultPlan = field(default_factory=FaultPlan)
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False, compare=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
     @property

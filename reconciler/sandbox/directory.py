@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +11,7 @@ from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.definitions import GROUP, KINDS, USER, ResourceKind
 from reconciler.sandbox.errors import ScimError, not_found, not_implemented, uniqueness
 from reconciler.sandbox.membership import MemberEdit
-from reconciler.sandbox.patch import Op, Operation, Target, apply_patch, read_patch
+from reconciler.sandbox.patch import PATCH_URN, Op, Operation, Target, apply_patch, read_patch
 from reconciler.sandbox.preconditions import NONE, Preconditions, entity_tag
 from reconciler.sandbox.quirks import as_kept, as_replaced
 from reconciler.sandbox.schema import fold
@@ -70,11 +70,14 @@ class Directory:
             operations = read_patch(message, lenient=self._config.is_cxone)
             if self._config.quirks.ignores_member_removals:
                 operations = [operation for operation in operations if not _removes_members(operation)]
-            members = MemberEdit(self._store, record.seq) if kind is GROUP else None
-            target = Target(kind, record.id, copy.deepcopy(record.attributes()), members)
-            apply_patch(target, operations)
-            check_required(kind, target.attributes)
-            return self._save(record, target.attributes, members)
+            return self._patched(record, operations)
+
+    def edit(self, record: Record, operations: Sequence[Mapping[str, Any]] | None) -> Record:
+        """What somebody else does to a resource behind the client's back; without operations only its version rises."""
+        with self._store.transaction():
+            if operations is None:
+                return self._store.update(record, record.attributes())
+            return self._patched(record, read_patch({"schemas": [PATCH_URN], "Operations": operations}, lenient=False))
 
     def delete(self, kind: ResourceKind, key: str, preconditions: Preconditions = NONE) -> Record:
         """DELETE (RFC 7644 section 3.6); the answer is what was deleted."""
@@ -82,6 +85,14 @@ class Directory:
             record = self._guarded(kind, key, preconditions)
             self._store.delete(record)
             return record
+
+    def _patched(self, record: Record, operations: Sequence[Operation]) -> Record:
+        kind = KINDS[record.kind]
+        members = MemberEdit(self._store, record.seq) if kind is GROUP else None
+        target = Target(kind, record.id, copy.deepcopy(record.attributes()), members)
+        apply_patch(target, operations)
+        check_required(kind, target.attributes)
+        return self._save(record, target.attributes, members)
 
     def _guarded(self, kind: ResourceKind, key: str, preconditions: Preconditions) -> Record:
         record = self.read(kind, key)

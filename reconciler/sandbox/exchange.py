@@ -11,12 +11,13 @@ from werkzeug.wrappers import Request, Response
 from reconciler.sandbox.authentication import FULL_ACCESS
 from reconciler.sandbox.definitions import KINDS
 from reconciler.sandbox.errors import ScimError, too_large
+from reconciler.sandbox.faults import Fault, Strike
 from reconciler.sandbox.preconditions import Preconditions, entity_tag
 from reconciler.sandbox.projection import Projection, read_projection
 from reconciler.sandbox.rendering import Renderer
 from reconciler.sandbox.service import Service
 from reconciler.sandbox.store import BASE_MARK, Record
-from reconciler.sandbox.wire import decode_object, encode_json
+from reconciler.sandbox.wire import as_object, decode_json, encode_json
 
 SCIM_PATH = "/scim/v2"
 SCIM_JSON = "application/scim+json"
@@ -26,7 +27,8 @@ JSON = "application/json"
 class Exchange:
     """A request and the service it meets.
 
-    `access` is what the sender may do. `operations` counts the operations of a bulk request for the request log.
+    `access` is what the sender may do, `strike` the fault that the request meets. `operations` counts the operations of
+    a bulk request for the request log.
     """
 
     def __init__(self, service: Service, request: Request) -> None:
@@ -34,12 +36,17 @@ class Exchange:
         self.request = request
         self.operations = 0
         self.access = FULL_ACCESS
+        self.strike: Strike | None = None
 
     @property
     def base_url(self) -> str:
         """The SCIM base URL as this client knows it."""
         host = self.request.host.replace(BASE_MARK, "") or self.service.config.host
         return f"{self.request.scheme}://{host}{SCIM_PATH}"
+
+    def struck_by(self, fault: Fault) -> Mapping[str, Any] | None:
+        """The arguments of a fault, where it is the one that the request meets."""
+        return self.strike.args if self.strike is not None and self.strike.fault is fault else None
 
     @property
     def renderer(self) -> Renderer:
@@ -64,6 +71,10 @@ class Exchange:
 
     def read_object(self, limit: int | None = None, limit_name: str = "the size limit of a body") -> dict[str, Any]:
         """The JSON object in the body; raises 415, 413 naming the limit, and 400."""
+        return as_object(self.read_json(limit, limit_name))
+
+    def read_json(self, limit: int | None = None, limit_name: str = "the size limit of a body") -> Any:
+        """The JSON value in the body; raises 415, 413 naming the limit, and 400."""
         if self.request.mimetype not in (SCIM_JSON, JSON, ""):
             raise ScimError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send {SCIM_JSON} or {JSON}, not {self.request.mimetype[:100]}"
@@ -71,7 +82,7 @@ class Exchange:
         ceiling = self.service.config.max_payload if limit is None else limit
         if (self.request.content_length or 0) > ceiling:
             raise too_large(f"{self.request.content_length} bytes exceed {limit_name} ({ceiling})")
-        return decode_object(self.request.get_data(cache=False))
+        return decode_json(self.request.get_data(cache=False))
 
     def reply(self, text: str, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
         """An answer with a body, in the media type the client prefers."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from reconciler.sandbox.bulk import BulkRun, is_failure, read_bulk
+from reconciler.sandbox.bulk import BreakOff, BulkRun, is_failure, read_bulk
 from reconciler.sandbox.config import AsyncBulk, SandboxConfig
 from reconciler.sandbox.directory import Directory
 from reconciler.sandbox.errors import not_found
@@ -44,8 +44,11 @@ class Jobs:
         """Look again, after the store was cleared."""
         self._late = self._read_late()
 
-    def submit(self, message: Mapping[str, Any], base_url: str, way: AsyncBulk) -> str:
-        """Take on a bulk request that passed the checks on its envelope; the answer is the id of its job."""
+    def submit(self, message: Mapping[str, Any], base_url: str, way: AsyncBulk, break_off: BreakOff | None) -> str:
+        """Take on a bulk request that passed the checks on its envelope; the answer is the id of its job.
+
+        One that is to break off ends as FAILED, with an error that says so.
+        """
         identifier = f"{_PREFIX}{uuid.uuid4()}"
         job = {
             "message": message,
@@ -53,6 +56,7 @@ class Jobs:
             "polls": way.polls,
             "lateBy": way.late_by,
             "showsResults": way.shows_results,
+            "breakOff": None if break_off is None else [break_off.after, break_off.status],
             "polled": 0,
             "results": {},
         }
@@ -89,7 +93,7 @@ class Jobs:
         count = len(job["message"]["Operations"])
         request = read_bulk(job["message"], count, lenient=self._config.is_cxone)
         results = {int(index): result for index, result in job["results"].items()}
-        run = BulkRun(self._directory, self._config, request, job["baseUrl"], results)
+        run = BulkRun(self._directory, self._config, request, job["baseUrl"], results, break_off=_break_off(job))
         run.execute(self._store, -(-count * min(job["polled"], job["polls"]) // job["polls"]) if job["polls"] else None)
         job["results"] = run.results
 
@@ -109,18 +113,24 @@ class Jobs:
         self._late = late
 
 
+def _break_off(job: Mapping[str, Any]) -> BreakOff | None:
+    return None if job["breakOff"] is None else BreakOff(*job["breakOff"])
+
+
 def _shown(identifier: str, job: Mapping[str, Any], *, finished: bool) -> dict[str, Any]:
-    """E6: `errors` has one entry for each operation that failed; a job of which nothing succeeded has failed."""
+    """E6: `errors` has one entry for each operation that failed; a job that did nothing, or broke off, has failed."""
     results = list(job["results"].values())
     failures = [result["response"] for result in results if is_failure(result)]
     shown: dict[str, Any] = {"id": identifier, "status": Status.IN_PROGRESS, "errors": []}
     if finished:
         nothing_done = bool(results) and len(failures) == len(results)
-        shown["status"] = Status.FAILED if nothing_done else Status.COMPLETED
+        shown["status"] = Status.FAILED if nothing_done or job["breakOff"] else Status.COMPLETED
         shown["errors"] = [
             {"code": response.get("scimType", response["status"]), "message": response["detail"]}
             for response in failures
         ]
+        if job["breakOff"]:
+            shown["errors"].append({"code": "500", "message": "The job broke off"})
         if job["showsResults"] and results:
             shown["Operations"] = results
     return shown

@@ -92,13 +92,25 @@ class Lister:
         self._config = config
         self._results: OrderedDict[tuple[Any, ...], list[int]] = OrderedDict()
 
-    def render_list(self, kinds: Sequence[ResourceKind], query: Query, renderer: Renderer, max_results: int) -> str:
-        """The ListResponse; never more than `max_results` resources."""
+    def render_list(
+        self,
+        kinds: Sequence[ResourceKind],
+        query: Query,
+        renderer: Renderer,
+        max_results: int,
+        *,
+        shift: int = 0,
+    ) -> str:
+        """The ListResponse; never more than `max_results` resources.
+
+        A page by index begins `shift` rows behind where it should, as if so many rows before it had just gone.
+        """
         found = self._find(kinds, query, renderer)
         if self._pages_by_cursor(query):
             return self._render_cursor_page(kinds, query, renderer, max_results, found)
         count = max_results if query.count is None else min(query.count, max_results)
-        page = found[query.start_index - 1 : query.start_index - 1 + count]
+        first = max(0, query.start_index - 1 + shift)
+        page = found[first : first + count]
         resources = renderer.render_all(self._store.records(page), query.projection)
         return (
             f'{{"schemas":["{LIST_URN}"],"totalResults":{len(found)},"startIndex":{query.start_index},'

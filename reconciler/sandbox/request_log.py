@@ -17,21 +17,30 @@ class RequestLog:
         self._entries: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._by_method: Counter[str] = Counter()
 
-    def add(self, *, method: str, path: str, query: str, status: int, bytes_in: int, operations: int) -> None:
-        """Note one answered request; `operations` counts those inside a bulk request."""
+    def add(
+        self,
+        *,
+        method: str,
+        path: str,
+        query: str,
+        status: int,
+        bytes_in: int,
+        operations: int,
+        fault: str | None = None,
+    ) -> None:
+        """Note one request: `status` is 0 where it got no answer, `operations` counts those inside a bulk request."""
         with self._lock:
             self._by_method[method] += 1
-            self._entries.append(
-                {
-                    "n": self._by_method.total(),
-                    "method": method,
-                    "path": path,
-                    "query": query,
-                    "status": status,
-                    "bytesIn": bytes_in,
-                    "operations": operations,
-                }
-            )
+            entry = {
+                "n": self._by_method.total(),
+                "method": method,
+                "path": path,
+                "query": query,
+                "status": status,
+                "bytesIn": bytes_in,
+                "operations": operations,
+            }
+            self._entries.append(entry if fault is None else {**entry, "fault": fault})
 
     def clear(self) -> None:
         """Forget everything and count from 1 again."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from reconciler.sandbox.authentication import Tokens
 from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.directory import Directory
+from reconciler.sandbox.faults import Faults
 from reconciler.sandbox.jobs import Jobs
 from reconciler.sandbox.listing import Lister
 from reconciler.sandbox.provider import Provider
@@ -25,15 +26,22 @@ class Service:
     provider: Provider
     jobs: Jobs
     log: RequestLog
+    faults: Faults
     tokens: Tokens
 
     def reset(self) -> None:
-        """Empty the tenant, its jobs and the request log."""
+        """Empty the tenant, its jobs and the request log; the faults begin to count again."""
         with self.store.lock:
             self.store.clear()
+            self.reload()
+        self.log.clear()
+        self.faults.restart()
+
+    def reload(self) -> None:
+        """Read again what is kept outside the store, after the store lost something."""
+        with self.store.lock:
             self.jobs.reload()
             self.provider.reload()
-        self.log.clear()
 
 
 def open_service(config: SandboxConfig) -> Service:
@@ -48,5 +56,6 @@ def open_service(config: SandboxConfig) -> Service:
         provider=Provider(store, config),
         jobs=Jobs(store, directory, config),
         log=RequestLog(),
+        faults=Faults(config.faults),
         tokens=Tokens(config),
     )

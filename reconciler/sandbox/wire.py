@@ -35,7 +35,11 @@ def decode_json(body: bytes) -> Any:
 
 def decode_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`; anything else is `invalidSyntax`."""
-    value = decode_json(body)
+    return as_object(decode_json(body))
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """A JSON value that has to be an object; anything else is `invalidSyntax`."""
     if not isinstance(value, dict):
         raise invalid_syntax("The body must be a JSON object")
     return value

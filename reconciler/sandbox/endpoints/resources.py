@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from reconciler.sandbox.definitions import KINDS, ResourceKind
 from reconciler.sandbox.errors import not_implemented
 from reconciler.sandbox.exchange import Exchange, empty_reply
+from reconciler.sandbox.faults import Fault
 from reconciler.sandbox.listing import Query, read_query, read_search
 from reconciler.sandbox.preconditions import entity_tag
 
@@ -74,4 +75,15 @@ def _list(exchange: Exchange, kinds: Sequence[ResourceKind], query: Query) -> Re
         limits = service.provider.limits
         if query.filter is not None and not limits.supports_filter:
             raise not_implemented("filter")
-        return exchange.reply(service.lister.render_list(kinds, query, exchange.renderer, limits.max_results))
+        return exchange.reply(
+            service.lister.render_list(kinds, query, exchange.renderer, limits.max_results, shift=_shift(exchange))
+        )
+
+
+def _shift(exchange: Exchange) -> int:
+    """By how many rows the page is not where it should be."""
+    args = exchange.struck_by(Fault.SHIFTING_PAGES)
+    if args is None or exchange.strike is None:
+        return 0
+    by: int = exchange.strike.chance.choice((-2, -1, 1, 2)) if args["by"] is None else args["by"]
+    return by
