@@ -51,6 +51,7 @@ class Code(StrEnum):
     NEEDED_BY_CXONE = "V307"
     EXTENSION_TWICE = "V308"
     EXTENSION_SCHEMA = "V309"
+    NOT_MANAGED = "V310"
 
     LITERAL_SECRET = "V400"  # noqa: S105  # the name of a code
     SECRET_NAME = "V401"  # noqa: S105  # the name of a code
@@ -369,6 +370,16 @@ _TEXTS: dict[Code, tuple[str, str, str, str]] = {
         ),
         '{"$ref": "https://example.com/schema.json"}',
         '{"$ref": "#/$defs/badge"}',
+    ),
+    Code.NOT_MANAGED: (
+        "not managed where people come from elsewhere",
+        (
+            "With `people: external` an HR system or an identity provider creates, suspends and renames people; git "
+            "gives them access: roles, entitlements and groups. A suspension or a rename in git would not happen, so "
+            "it is an error. Other attributes are passed over with a warning and keep their values in the tenant."
+        ),
+        "{userName: ann@example.com, externalId: hr-1, active: false}",
+        "{userName: ann@example.com, externalId: hr-1, roles: []}",
     ),
     Code.LITERAL_SECRET: (
         "a secret in clear",

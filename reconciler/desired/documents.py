@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -35,6 +36,9 @@ KINDS = ("Tenant", "User", "Users", "Group", "Groups", "ServiceProviderConfig", 
 
 _WHOLE = -1
 """The entry number of a resource that is a document of its own."""
+
+_MANAGED_OF_PEOPLE = frozenset({"kind", "userName", "externalId", "roles", "entitlements", "groups", "previously"})
+"""What git says about people who come from elsewhere: who they are and what access they have."""
 
 _MOST_DEFAULT_NODES = 5_000_000
 """What `defaults` may grow to, put under every item; counted before it is done."""
@@ -84,6 +88,7 @@ class Draft:
 
     `claimed_*` are names (folded) and externalIds in documents that are invalid for other reasons: whoever refers to
     them makes no second mistake. `roles` has the ordinals of the users that declare a role, by its folded value.
+    `beside_access` counts the users who state an attribute that git does not manage where people come from elsewhere.
     """
 
     tenant: Tenant | None = None
@@ -98,6 +103,7 @@ class Draft:
     claimed_groups: set[str] = field(default_factory=set)
     claimed_ids: set[str] = field(default_factory=set)
     roles: dict[str, array[int]] = field(default_factory=dict)
+    beside_access: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     files: int = 0
     documents: int = 0
@@ -173,7 +179,7 @@ class DocumentReader:
             _claim(value, "userName", draft.claimed_users, draft.claimed_ids)
             return
         self._check_attributes(value, where)
-        self._check_needs(value, where)
+        self._check_people(value, where)
         for role in value.get("roles") or ():
             draft.roles.setdefault(fold(role["value"]), array("l")).append(len(draft.users))
         draft.users.append(to_user(value, Source(where.file, where.line), self._references))
@@ -249,11 +255,33 @@ class DocumentReader:
                 if schema and extension is not None and not schema.checker.accepts(extension):
                     self._explain(schema.checker, extension, where, (urn,), f"the schema is in {schema.file}")
 
+    def _check_people(self, value: Mapping[str, Any], where: _Where) -> None:
+        """What a user has to state, or cannot, depends on who creates people."""
+        tenant = self._draft.tenant
+        if tenant is not None and tenant.people is People.EXTERNAL:
+            self._check_overlay(value, where)
+        elif tenant is not None and tenant.profile is Profile.CXONE:
+            self._check_needs(value, where)
+
+    def _check_overlay(self, value: Mapping[str, Any], where: _Where) -> None:
+        """Git gives access to people and leaves the rest to who creates them (SPEC section 4).
+
+        What would be missed, were it passed over, is an error: a suspension that nobody carries out, a rename.
+        """
+        idle = value.keys() - _MANAGED_OF_PEOPLE
+        if value.get("active") is False:
+            idle.discard("active")
+            message = "nobody is deactivated from here: `people: external` says that people come from elsewhere"
+            help_ = "deactivate the person where people come from; what git can take away are roles and memberships"
+            self._find(Code.NOT_MANAGED, message, where, _paths(where.entry, ("active",)), help_=help_)
+        if "previously" in value:
+            message = "nobody is renamed from here: `people: external` says that people come from elsewhere"
+            help_ = "remove it and write the userName that the tenant has; an externalId is safe from renames"
+            self._find(Code.NOT_MANAGED, message, where, _paths(where.entry, ("previously",)), help_=help_, on_key=True)
+        self._draft.beside_access.update(idle)
+
     def _check_needs(self, value: Mapping[str, Any], where: _Where) -> None:
         """CXone creates nobody without e-mail address and name (cxone.md section 4)."""
-        tenant = self._draft.tenant
-        if tenant is None or tenant.profile is not Profile.CXONE or tenant.people is not People.MANAGED:
-            return
         for key in ("emails", "name"):
             if not value.get(key):
                 message = f"`{key}` is missing; CXone refuses users without it"

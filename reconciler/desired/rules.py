@@ -26,6 +26,7 @@ def check_rules(draft: Draft) -> Iterator[Finding]:
     yield from _duplicates(draft)
     yield from _renames(draft, index)
     yield from _second_configurations(draft)
+    yield from _beside_access(draft)
     resolved = _Resolved(draft, index)
     yield from resolved.findings
     yield from _nesting(draft, index, resolved.nested)
@@ -167,6 +168,22 @@ def _second_configurations(draft: Draft) -> Iterator[Finding]:
         )
 
 
+def _beside_access(draft: Draft) -> Iterator[Finding]:
+    """One warning for all that users state and git does not manage, where people come from elsewhere."""
+    placed = draft.tenant_place
+    if placed is not None and draft.beside_access:
+        counted = ", ".join(f"{name} ({count:,})" for name, count in sorted(draft.beside_access.items()))
+        yield Finding(
+            code=Code.NOT_MANAGED,
+            message=f"users state more than their access, and it has no effect: {counted}",
+            file=placed.file,
+            document=placed.document,
+            paths=(("people",),),
+            help="with `people: external` git manages roles, entitlements and groups; take the rest out of the files",
+            severity=Severity.WARNING,
+        )
+
+
 class _Resolved:
     """What references resolve to. `nested` and `direct` map groups (by ordinal) to member groups and to users.
 
@@ -221,7 +238,7 @@ class _Resolved:
                     self._unknown_group(name, place)
                 elif self._keep_direct:
                     self.direct.setdefault(group, array("l")).append(ordinal)
-            if user.manager is not None and self._target(user.manager) is None:
+            if user.manager is not None and not self._people_are_external and self._target(user.manager) is None:
                 key = "userName" if user.manager.name is not None else "externalId"
                 tail = ("manager", key)
                 place = self._user_place(ordinal, ("enterprise", *tail), (ENTERPRISE_SCHEMA, *tail))

@@ -251,6 +251,8 @@ def _contradictions(document: Mapping[str, Any]) -> Iterator[Problem]:
             "write `users: delete` beside it, or remove `deleteAfter`",
             ("removal", "deleteAfter"),
         )
+    if document.get("people") == People.EXTERNAL:
+        yield from _claims_on_people(document)
     if isinstance(dialect, Mapping) and document.get("profile") == Profile.RFC7644:
         if dialect.get("bulkCorrelation") == "both":
             yield (*_only_cxone("bulkCorrelation: both"), ("dialect", "bulkCorrelation"))
@@ -262,6 +264,19 @@ def _contradictions(document: Mapping[str, Any]) -> Iterator[Problem]:
         if one is not None and other is not None and one != other:
             message = "`auth.tokenUrl` and `scim.tokenUrl` are different"
             yield Code.CONTRADICTION, message, "keep one of them", ("auth", "tokenUrl")
+
+
+def _claims_on_people(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """What only somebody who manages people can want; `removal.users: deactivate`, the default, has no effect."""
+    for section, value in (("ownership", Owned.ALL), ("removal", UserRemoval.DELETE)):
+        settings = document.get(section)
+        if isinstance(settings, Mapping) and settings.get("users") == value:
+            yield (
+                Code.CONTRADICTION,
+                f"`{section}.users: {value}` and `people: external`: git removes nobody who comes from elsewhere",
+                "remove it, or write `people: managed`",
+                (section, "users"),
+            )
 
 
 def _misspelt_prefixes(document: Mapping[str, Any]) -> Iterator[Problem]:

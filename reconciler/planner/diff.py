@@ -41,7 +41,8 @@ from reconciler.semantics.canonical import (
 )
 from reconciler.semantics.configuration import diff_configuration
 
-_OF_THE_PERSON = frozenset({"active", "userName", "externalId"})
+_ACCESS = frozenset({"roles", "entitlements"})
+"""All that is managed of people who come from elsewhere (SPEC sections 3 and 4, `people: external`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def diff_user(
     if live.active is None:  # a service that does not return `active` does not say "inactive" (cxone.md G3)
         changes = [change for change in changes if change.path != "active" or change.after is False]
     if rules.tenant.people is People.EXTERNAL:
-        changes = [change for change in changes if change.path not in _OF_THE_PERSON]
+        changes = [change for change in changes if change.path in _ACCESS]
+        cosmetic = [path for path in cosmetic if path in _ACCESS]
     references: dict[str, str | None] = {}
     if manager is not None or any(change.path == MANAGER_PATH for change in changes):
         changes = [change for change in changes if change.path != MANAGER_PATH]

@@ -69,6 +69,15 @@ GUARD_PAGES: Mapping[str, Page] = {
         "Somebody may have suspended the account in the tenant for a reason.",
         "Ask who suspended it. If it is to be active: --allow drifted-reactivation=N. If not: `active: false` in git.",
     ),
+    "pending": Page(
+        "People come from elsewhere (`people: external`), and a name in git is not in the tenant yet. The finding says "
+        "what waits, and refuses nothing. The members of a group with pending names whom git does not name stay; the "
+        "guard speaks up where `--allow` lets them go, and there are more of them than it says.",
+        "Who is to come may be somebody who is there under another name; taking everybody else out first could leave a "
+        "group empty, or stop work until the new people are there.",
+        "Nothing: a later run gives access to those who have come, and then removes the others. If they are to leave "
+        "now: --allow pending=N, and plan again.",
+    ),
     "nesting": Page(
         "A new nested membership would close a cycle, or make a chain of groups longer than `limits.nestedGroupDepth`.",
         "The service refuses it, or resolves it for ever.",
@@ -97,10 +106,15 @@ FINDING_PAGES: Mapping[str, Page] = {
         "From then on the match no longer depends on the name.",
         "Make sure that it is the same person.",
     ),
-    "pending": Page(
-        "A name in git is not in the tenant yet, and people come from elsewhere (`people: external`).",
-        "Memberships of people who are not there cannot be given yet.",
-        "Nothing: a later run gives them. Removals of a group with pending names wait as well.",
+    "renamed": Page(
+        "People come from elsewhere (`people: external`), and the tenant calls somebody otherwise than git does.",
+        "Git renames nobody there. It found the person by externalId; the name in git is only out of date.",
+        "Write the name of now in git.",
+    ),
+    "inactive": Page(
+        "People come from elsewhere (`people: external`), and somebody whom git names is inactive in the tenant.",
+        "Roles and groups have no effect until whoever manages people activates the account.",
+        "Nothing, if the person returns. Who has left for good can be taken out of git.",
     ),
     "cosmetic": Page(
         "A value differs from git in upper and lower case only.",

@@ -48,7 +48,8 @@ class GuardInputs:
     """What the guards judge: the changes, and the world before and after them.
 
     `managed` counts the live resources of each kind that git declares. `holdings` has (before, after) for every user
-    with a change. `empty` are the kinds of which git declares nothing.
+    with a change. `empty` are the kinds of which git declares nothing, and `pending` the keys of groups that lose
+    members whom git does not name, although names of theirs are pending.
     """
 
     tenant: Tenant
@@ -61,6 +62,7 @@ class GuardInputs:
     managed: Mapping[Kind, int]
     empty: frozenset[Kind]
     exclusives: Sequence[Exclusive]
+    pending: frozenset[str] = frozenset()
     holdings: Mapping[Target, tuple[Holdings, Holdings]] = field(default_factory=dict)
 
     def share(self, guard: str) -> ShareLimit:
@@ -353,6 +355,17 @@ def drifted_reactivation(inputs: GuardInputs) -> Count:
     return Count(len(names), 0, f"{_many(names, 'inactive user')} would be reactivated{_examples(names)}")
 
 
+def pending(inputs: GuardInputs) -> Count:
+    """Members whom git does not name would leave a group while names of it are still to come (SPEC section 3).
+
+    Without `--allow` they are kept, and there is nothing to count.
+    """
+    groups = [change for change in inputs.changes if str(change.key) in inputs.pending]
+    leaving = [f"{label} of {change.key.name}" for change in groups for label in change.members.removed]
+    detail = f"{_many(leaving, 'member')} would leave groups of which names are pending"
+    return Count(len(leaving), 0, detail + _examples(leaving))
+
+
 def nesting(inputs: GuardInputs) -> Count:
     """A new nested membership would close a cycle or make a chain of groups longer than the limit."""
     before, after = _group_edges(inputs, after=False), _group_edges(inputs, after=True)
@@ -482,6 +495,7 @@ GUARDS: Mapping[str, Guard] = {
     "protected": protected,
     "identity-reuse": identity_reuse,
     "drifted-reactivation": drifted_reactivation,
+    "pending": pending,
     "nesting": nesting,
     "exclusive": exclusive,
     "inactive-member": inactive_member,

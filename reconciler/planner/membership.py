@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from reconciler.model.diagnostic import Source
@@ -18,6 +18,7 @@ from reconciler.model.resource import (
     ResourceKey,
 )
 from reconciler.planner.matching import Match
+from reconciler.planner.pending import NOBODY_EXPECTED, Expected
 from reconciler.planner.references import Directory, Target
 from reconciler.semantics.canonical import fold
 
@@ -34,7 +35,7 @@ class Unresolved:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one group gains and loses. `kept` are members that stay only because names of the group are pending."""
+    """What one group gains and loses. `kept` are members that stay only because the names in `pending` are pending."""
 
     group: Target
     key: ResourceKey
@@ -42,6 +43,7 @@ class Delta:
     added: tuple[Target, ...]
     removed: tuple[Target, ...]
     kept: tuple[Target, ...] = ()
+    pending: tuple[str, ...] = ()
     unreadable: bool = False
 
 
@@ -54,7 +56,7 @@ class _Wanted:
     live: LiveGroup | None
     authoritative: bool
     members: dict[Target, None]
-    pending: bool = False
+    pending: set[str] = field(default_factory=set)
 
 
 def diff_memberships(
@@ -62,35 +64,41 @@ def diff_memberships(
     groups: Sequence[Match[DesiredGroup, LiveGroup]],
     directory: Directory,
     *,
-    pending: Sequence[Match[DesiredUser, LiveUser]] = (),
+    expected: Expected = NOBODY_EXPECTED,
+    waits: bool = True,
     unmanaged: Sequence[str],
     complete: bool,
 ) -> tuple[tuple[Delta, ...], tuple[Unresolved, ...]]:
     """A delta for every group that git speaks about and that is not as stated, and every reference that means nobody.
 
-    `pending` are users who are still to come from elsewhere; the groups that they name have pending names. `unmanaged`
-    are the patterns of `ownership.unmanaged`; `complete` says whether the inventory proves that a member which resolves
-    to nobody really is nobody.
+    `expected` are users who are still to come from elsewhere; the groups that they name have pending names. `waits`
+    says whether a group with pending names keeps the members that git does not name. `unmanaged` are the patterns of
+    `ownership.unmanaged`; `complete` says whether the inventory proves that a member which resolves to nobody really is
+    nobody.
     """
     unresolved: list[Unresolved] = []
     wanted: dict[Target, _Wanted] = {}
     for match in groups:
-        wanted[match.live.id if match.live else match.desired.key] = _stated(match, directory, unresolved)
+        wanted[match.live.id if match.live else match.desired.key] = _stated(match, directory, expected, unresolved)
     for user in users:
         for name in user.desired.groups:
-            group = _joined(user, name, wanted, directory, unresolved)
+            group = _joined(user.desired, name, wanted, directory, unresolved)
             if group is not None:
                 group.members[user.live.id if user.live else user.desired.key] = None
-    for user in pending:
-        for name in user.desired.groups:
-            group = _joined(user, name, wanted, directory, unresolved)
+    for document in expected.documents:
+        for name in document.groups:
+            group = _joined(document, name, wanted, directory, unresolved)
             if group is not None:
-                group.pending = True
-    deltas = (_delta(target, group, directory, unmanaged, complete=complete) for target, group in wanted.items())
+                group.pending.add(document.user_name)
+    deltas = (
+        _delta(target, group, directory, unmanaged, waits=waits, complete=complete) for target, group in wanted.items()
+    )
     return tuple(d for d in deltas if d.added or d.removed or d.kept or d.unreadable), tuple(unresolved)
 
 
-def _stated(match: Match[DesiredGroup, LiveGroup], directory: Directory, unresolved: list[Unresolved]) -> _Wanted:
+def _stated(
+    match: Match[DesiredGroup, LiveGroup], directory: Directory, expected: Expected, unresolved: list[Unresolved]
+) -> _Wanted:
     desired = match.desired
     group = _Wanted(
         key=desired.key,
@@ -104,13 +112,13 @@ def _stated(match: Match[DesiredGroup, LiveGroup], directory: Directory, unresol
         if len(targets) == 1:
             group.members[targets[0]] = None
         else:
-            group.pending = True
+            group.pending.add(expected.name_of(reference))
             unresolved.append(Unresolved(reference, desired.source, desired.key, targets))
     return group
 
 
 def _joined(
-    user: Match[DesiredUser, LiveUser],
+    user: DesiredUser,
     name: str,
     wanted: dict[Target, _Wanted],
     directory: Directory,
@@ -120,16 +128,18 @@ def _joined(
     reference = Reference(Kind.GROUP, name)
     targets = directory.resolve(reference)
     if len(targets) != 1:
-        unresolved.append(Unresolved(reference, user.desired.source, user.desired.key, targets))
+        unresolved.append(Unresolved(reference, user.source, user.key, targets))
         return None
     target = targets[0]
     if target not in wanted and isinstance(target, str):  # a group that only live knows: members are only added
         live = directory.groups[target]
-        wanted[target] = _Wanted(live.key, user.desired.source, live, authoritative=False, members={})
+        wanted[target] = _Wanted(live.key, user.source, live, authoritative=False, members={})
     return wanted[target]
 
 
-def _delta(target: Target, group: _Wanted, directory: Directory, unmanaged: Sequence[str], *, complete: bool) -> Delta:
+def _delta(
+    target: Target, group: _Wanted, directory: Directory, unmanaged: Sequence[str], *, waits: bool, complete: bool
+) -> Delta:
     live_members = group.live.members if group.live is not None else ()
     found = frozenset(live_members or ())
     added = [member for member in group.members if member not in found]
@@ -142,13 +152,16 @@ def _delta(target: Target, group: _Wanted, directory: Directory, unmanaged: Sequ
             and not _is_unmanaged(member, directory, unmanaged)
             and (complete or member in directory.users or member in directory.groups)
         ]
+    surplus.sort(key=directory.label)
+    stay = waits and bool(group.pending)
     return Delta(
         group=target,
         key=group.key,
         source=group.source,
         added=tuple(sorted(added, key=directory.label)),
-        removed=() if group.pending else tuple(sorted(surplus, key=directory.label)),
-        kept=tuple(sorted(surplus, key=directory.label)) if group.pending else (),
+        removed=() if stay else tuple(surplus),
+        kept=tuple(surplus) if stay else (),
+        pending=tuple(sorted(group.pending)),
         unreadable=group.live is not None and live_members is None and group.authoritative,
     )
 

@@ -21,6 +21,7 @@ from reconciler.model.plan import (
     Inventory,
     Plan,
     Summary,
+    Verdict,
 )
 from reconciler.model.resource import (
     ConfigurationMode,
@@ -47,6 +48,7 @@ from reconciler.planner.findings import standing_findings
 from reconciler.planner.guards import GuardInputs, check_guards, holdings_of
 from reconciler.planner.matching import Match, index_live, match_all
 from reconciler.planner.membership import Delta, Unresolved, diff_memberships
+from reconciler.planner.pending import divergence_findings, expected_people, in_short, pending_findings
 from reconciler.planner.references import Directory, Target, build_directory
 from reconciler.semantics.digest import change_digest, plan_digest
 from reconciler.semantics.nearest import Nearest
@@ -84,6 +86,7 @@ class _Draft:
     unchanged: int = 0
     unmanaged: int = 0
     empty: frozenset[Kind] = frozenset()
+    pending: frozenset[str] = frozenset()
 
 
 def build_plan(inputs: PlanInputs) -> Plan:
@@ -97,20 +100,37 @@ def build_plan(inputs: PlanInputs) -> Plan:
     users = match_all(inputs.desired.users, index_live(inputs.live.users.values()))
     groups = match_all(inputs.desired.groups, index_live(inputs.live.groups.values()))
     external = inputs.tenant.people is People.EXTERNAL
-    pending = [match for match in users if external and match.live is None]
+    expected = expected_people([match.desired for match in users if external and match.live is None])
     users = tuple(match for match in users if not external or match.live is not None)
-    directory = build_directory(users, groups, inputs.live.users, inputs.live.groups)
+    directory = build_directory(
+        users,
+        groups,
+        inputs.live.users,
+        inputs.live.groups,
+        people=inputs.tenant.people,
+        pending=expected.documents,
+    )
     deltas, unresolved = diff_memberships(
         users,
         groups,
         directory,
-        pending=pending,
+        expected=expected,
+        waits="pending" not in inputs.allowed,
         unmanaged=inputs.tenant.ownership.unmanaged,
         complete=inputs.live.certificate(Kind.USER).complete and inputs.live.certificate(Kind.GROUP).complete,
     )
-    managers, strangers = _resolve_managers(users, directory)
-    findings = _check_references((*unresolved, *strangers), directory, external=external)
-    findings += [Finding(code="pending", message="not in the tenant yet", key=str(m.desired.key)) for m in pending]
+    managers, strangers = ({}, []) if external else _resolve_managers(users, directory)
+    waiting = _check_references((*unresolved, *strangers), directory, external=external)
+    named = _named_people(groups, directory) if external else frozenset()
+    findings = _membership_findings(deltas, directory)
+    if external:
+        findings += pending_findings(
+            expected,
+            ((unknown.reference, unknown.needed_by) for unknown in waiting),
+            inputs.live.users.values(),
+            complete=inputs.live.certificate(Kind.USER).complete,
+        )
+        findings += divergence_findings(users, named, inputs.live.users)
     rules = Rules(inputs.tenant, inputs.capabilities)
     changes: list[Change] = []
     cosmetic: list[tuple[ResourceKey, str]] = []
@@ -124,8 +144,9 @@ def build_plan(inputs: PlanInputs) -> Plan:
     touched = {change.id for change in changes}
     draft = _Draft(
         changes=[*changes, *configuration],
-        findings=[*findings, *asserted, *_cosmetic_findings(cosmetic), *_membership_findings(deltas, directory)],
-        managed={kind: len(ids) for kind, ids in matched.items()},
+        findings=[*findings, *asserted, *_cosmetic_findings(cosmetic)],
+        managed={Kind.USER: len(matched[Kind.USER] | named), Kind.GROUP: len(matched[Kind.GROUP])},
+        pending=frozenset(str(delta.key) for delta in deltas if delta.pending and delta.removed),
         directory=directory,
         unchanged=sum(1 for ids in matched.values() for id_ in ids if id_ not in touched),
         unmanaged=sum(
@@ -157,8 +178,16 @@ def rebuild_plan(inputs: PlanInputs, approved: Plan, changes: Sequence[Change]) 
         directory=_known_by_new_names(build_directory((), (), live.users, live.groups), changes),
         unchanged=approved.summary.unchanged,
         unmanaged=approved.summary.unmanaged,
+        pending=_pending_groups(approved),
     )
     return _assemble(inputs, draft)
+
+
+def _pending_groups(approved: Plan) -> frozenset[str]:
+    """The groups from which a plan takes members although names of theirs are pending; only `--allow` made it do so."""
+    if not any(guard.id == "pending" and guard.verdict is not Verdict.PASS for guard in approved.guards):
+        return frozenset()
+    return frozenset(finding.key for finding in approved.findings if finding.code == "pending" and finding.key)
 
 
 def _matched(matches: Iterable[Match[DesiredUser, LiveUser]] | Iterable[Match[DesiredGroup, LiveGroup]]) -> set[str]:
@@ -182,22 +211,29 @@ def _resolve_managers(
     return managers, unresolved
 
 
-def _check_references(unresolved: Sequence[Unresolved], directory: Directory, *, external: bool) -> list[Finding]:
-    """Findings for names that may still come (`people: external`).
+def _named_people(groups: Sequence[Match[DesiredGroup, LiveGroup]], directory: Directory) -> frozenset[str]:
+    """The live users whom groups in git name: where people come from elsewhere, their access is what git manages."""
+    targets = (directory.resolve(member) for group in groups for member in group.desired.members or ())
+    return frozenset(t for found in targets for t in found if isinstance(t, str) and t in directory.users)
+
+
+def _check_references(unresolved: Sequence[Unresolved], directory: Directory, *, external: bool) -> list[Unresolved]:
+    """The names that may still come (`people: external`).
 
     Raises:
         DesiredStateError: for every other reference that does not mean exactly one resource.
 
     """
-    pending = [u for u in unresolved if external and not u.candidates and u.reference.kind is not Kind.GROUP]
-    known = {kind: Nearest(directory.names(kind)) for kind in (Kind.USER, Kind.GROUP)}
-    diagnostics = [_reference_diagnostic(u, known) for u in unresolved if u not in pending]
-    if diagnostics:
+    wrong: list[Unresolved] = []
+    pending: list[Unresolved] = []
+    for unknown in unresolved:
+        may_come = external and not unknown.candidates and unknown.reference.kind is not Kind.GROUP
+        (pending if may_come else wrong).append(unknown)
+    if wrong:
+        known = {kind: Nearest(directory.names(kind)) for kind in (Kind.USER, Kind.GROUP)}
+        diagnostics = [_reference_diagnostic(unknown, known) for unknown in wrong]
         raise DesiredStateError(sorted(diagnostics, key=lambda d: d.sort_key))
-    return [
-        Finding(code="pending", message=f"{u.reference} is not in the tenant yet", key=str(u.needed_by))
-        for u in pending
-    ]
+    return pending
 
 
 def _reference_diagnostic(unresolved: Unresolved, known: Mapping[Kind, Nearest]) -> Diagnostic:
@@ -294,11 +330,11 @@ def _cosmetic_findings(cosmetic: Sequence[tuple[ResourceKey, str]]) -> list[Find
 def _membership_findings(deltas: Sequence[Delta], directory: Directory) -> list[Finding]:
     findings = []
     for delta in deltas:
-        if delta.kept:
-            names = ", ".join(directory.label(target) for target in delta.kept)
-            findings.append(
-                Finding(code="pending", message=f"stay while names are pending: {names}", key=str(delta.key))
-            )
+        if delta.pending and (surplus := delta.kept or delta.removed):
+            names = in_short([directory.label(target) for target in surplus])
+            what = "stay while" if delta.kept else "go although"
+            message = f"members that git does not name {what} names are pending ({in_short(delta.pending)}): {names}"
+            findings.append(Finding(code="pending", message=message, key=str(delta.key)))
         if delta.unreadable:
             message = "the service does not show who is in it: nobody is removed"
             findings.append(Finding(code="members-unreadable", message=message, key=str(delta.key)))
@@ -326,6 +362,7 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
             access=access,
             managed=draft.managed,
             empty=draft.empty,
+            pending=draft.pending,
             exclusives=inputs.desired.exclusives,
             holdings=holdings_of(changes, live),
         ),

@@ -15,6 +15,7 @@ from reconciler.model.resource import (
     Reference,
     ResourceKey,
 )
+from reconciler.model.tenant import People
 from reconciler.planner.matching import Match, name_of
 from reconciler.semantics.canonical import fold
 
@@ -75,8 +76,15 @@ def build_directory(
     groups: Sequence[Match[DesiredGroup, LiveGroup]],
     live_users: Mapping[str, LiveUser],
     live_groups: Mapping[str, LiveGroup],
+    *,
+    people: People = People.MANAGED,
+    pending: Iterable[DesiredUser] = (),
 ) -> Directory:
-    """A directory over matches and the rest of the live state. A matched resource is known by its desired name only."""
+    """A directory over matches and the rest of the live state.
+
+    A matched resource is known by its desired name only, and where git renames nobody (`people: external`) by its live
+    name, too. The names of `pending` users mean nobody yet, not even a live user who has the name and is somebody else.
+    """
     by_name: dict[Kind, dict[str, Target]] = {Kind.USER: {}, Kind.GROUP: {}}
     by_external_id: dict[str, Target] = {}
     shared: dict[tuple[Kind | None, str], tuple[Target, ...]] = {}
@@ -99,6 +107,8 @@ def build_directory(
 
     for user in users:
         add_match(user.desired, user.live)
+        if people is People.EXTERNAL and user.live is not None:
+            _note(by_name[Kind.USER], shared, (Kind.USER, fold(user.live.user_name)), user.live.id)
     for group in groups:
         add_match(group.desired, group.live)
     for live_user in live_users.values():
@@ -107,6 +117,9 @@ def build_directory(
         add_rest(live_group)
     ambiguous = {target for (kind, _), targets in shared.items() if kind is not None for target in targets}
     labels |= {target: f"id:{target}" for target in ambiguous if isinstance(target, str)}
+    for document in pending:
+        by_name[Kind.USER].pop(fold(document.user_name), None)
+        shared.pop((Kind.USER, fold(document.user_name)), None)
     return Directory(
         users=live_users,
         groups=live_groups,

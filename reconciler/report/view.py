@@ -16,7 +16,7 @@ from typing import Any
 
 from reconciler.model.change import Action, AttributeChange, Change, MembershipChange, PreconditionKind
 from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual
-from reconciler.model.plan import AccessChange, GuardVerdict, Plan, Verdict
+from reconciler.model.plan import AccessChange, Finding, GuardVerdict, Plan, Verdict
 from reconciler.model.resource import Kind
 from reconciler.report.values import (
     identity,
@@ -40,7 +40,7 @@ class Folding:
 
     `creates` and `updates` count changes of one kind, `memberships` groups that gain members; what is folded is told
     file by file, and files with no more than `few` are still listed. `members` counts the members that one group gains,
-    `access` the users who gain access to one group.
+    `access` the users who gain access to one group, `findings` those of one code.
     """
 
     creates: int = 40
@@ -49,6 +49,7 @@ class Folding:
     few: int = 3
     members: int = 20
     access: int = 10
+    findings: int = 40
     width: int = 160
 
 
@@ -277,7 +278,7 @@ def build_plan_view(
         memberships=f"{plan.summary.memberships_added:,}",
         losses=_access(plan.access.losses, frozenset(), limit=None),
         gains=_access(plan.access.gains, _protected_groups(protected), limit=folding.access),
-        findings=tuple(_finding(item.code, item.message, item.key) for item in plan.findings),
+        findings=_findings(plan.findings, folding.findings),
         differs=any(item.code in _NOT_AS_GIT_SAYS for item in plan.findings),
         refused=tuple(_guard(guard) for guard in plan.refused_by),
         overridden=tuple(_guard(guard) for guard in plan.guards if guard.verdict is Verdict.OVERRIDDEN),
@@ -286,7 +287,7 @@ def build_plan_view(
         compared=kinds[PreconditionKind.COMPARE],
         changes=len(plan.changes),
         summary=_summary(plan),
-        rest=f"{plan.summary.unchanged:,} unchanged, {plan.summary.unmanaged:,} unmanaged",
+        rest=_rest_in_words(plan),
         estimate=_estimate(plan),
         digest=printable(plan.digest),
         command=_command(plan, saved_as, seal, options),
@@ -488,8 +489,30 @@ def _guard(guard: GuardVerdict) -> GuardView:
     )
 
 
+def _findings(findings: Sequence[Finding], limit: int) -> tuple[FindingView, ...]:
+    """The findings, code by code; of more than `limit` with one code the first, and how many more there are."""
+    by_code: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_code[finding.code].append(finding)
+    views: list[FindingView] = []
+    for code, group in by_code.items():
+        told = group if len(group) <= limit else group[: limit // 2]
+        views += [_finding(item.code, item.message, item.key) for item in told]
+        hidden = len(group) - len(told)
+        views += [_finding(code, f"and {hidden:,} more; --format json lists them all", None)] if hidden else []
+    return tuple(views)
+
+
 def _finding(code: str, message: str, key: str | None) -> FindingView:
     return FindingView(code=printable(code), message=printable(message), key=printable(key or ""))
+
+
+def _rest_in_words(plan: Plan) -> str:
+    """What the changes are not about: what is as git says, what git does not speak of, and who is still to come."""
+    parts = [f"{plan.summary.unchanged:,} unchanged", f"{plan.summary.unmanaged:,} unmanaged"]
+    group = f"{Kind.GROUP}/"
+    people = sum(1 for item in plan.findings if item.code == "pending" and not (item.key or "").startswith(group))
+    return ", ".join([*parts, f"{many(people, 'user')} pending"] if people else parts)
 
 
 def _desired(plan: Plan) -> str:

@@ -26,7 +26,7 @@ LINKED = (*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / ".github" / "CONTRIBUTING.md
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`(reconciler [^`]+)`")
 TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
-NUMBERS = {12: "twelve"}
+NUMBERS = {13: "thirteen"}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -117,7 +117,7 @@ def test_everything_that_can_be_written_is_understood() -> None:
     """Each setting of SPEC section 4 arrives in its field."""
     found = tenant(
         profile="cxone",
-        people="external",
+        people="managed",
         limits={"requestsPerMinute": 60, "bulkPayloadBytes": 2048, "memberChangesPerRequest": 7},
         ownership={"users": "all", "groups": "all", "unmanaged": ["svc-*", "group:Everyone"]},
         removal={"users": "delete", "groups": "delete", "deleteAfter": "30d"},
@@ -131,7 +131,8 @@ def test_everything_that_can_be_written_is_understood() -> None:
         equivalences={"phoneNumbers.value": [{"sent": "+1 2", "stored": "tel:+12"}]},
         include=["../_shared/admins"],
     )
-    assert found.people is People.EXTERNAL
+    assert found.people is People.MANAGED
+    assert tenant(people="external").people is People.EXTERNAL
     assert found.limits == Limits(requests_per_minute=60, bulk_payload_bytes=2048, member_changes_per_request=7)
     assert found.ownership == Ownership(users=Owned.ALL, groups=Owned.ALL, unmanaged=("svc-*", "group:Everyone"))
     assert (found.removal.users, found.removal.delete_after_days) == (UserRemoval.DELETE, 30)

@@ -122,8 +122,9 @@ def test_a_group_with_pending_names_keeps_its_members() -> None:
     plan = world.wanting(wanted).plan()
     (change,) = plan.changes
     assert (change.members.added, change.members.removed) == (("eve",), ())
-    kept = [finding.message for finding in plan.findings if "stay" in finding.message]
-    assert kept == ["stay while names are pending: bob, group:Inner, svc-bot"]
+    kept = [(finding.key, finding.message) for finding in plan.findings if "stay" in finding.message]
+    message = "members that git does not name stay while names are pending (to-come): bob, group:Inner, svc-bot"
+    assert kept == [("Group/Team", message)]
 
 
 def test_a_pending_user_who_names_a_group_makes_it_pending_too() -> None:
@@ -132,18 +133,6 @@ def test_a_pending_user_who_names_a_group_makes_it_pending_too() -> None:
     wanted = desired_group("Team", members=[{"user": "ann"}])
     assert _delta(world, wanted)[1]
     assert _delta(world, wanted, desired_user("to-come", groups=["Team"])) == ((), ())
-
-
-def test_nobody_is_created_deactivated_or_renamed_where_people_come_from_elsewhere() -> None:
-    """SPEC section 4, `people: external`; access is managed all the same."""
-    world = _team(people=People.EXTERNAL).wanting(
-        desired_user("renamed", externalId="hr-0", active=False, roles=[{"value": "Agent"}]),
-        desired_user("to-come", externalId="hr-9"),
-    )
-    plan = world.plan()
-    (change,) = plan.changes
-    assert [attribute.path for attribute in change.attributes] == ["roles"]
-    assert "pending" in {finding.code for finding in plan.findings}
 
 
 @pytest.mark.parametrize(

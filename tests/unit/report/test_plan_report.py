@@ -314,6 +314,33 @@ def test_what_is_not_as_git_says_is_not_called_a_match(format_: Format, code: st
 
 
 @READABLE
+def test_people_who_are_still_to_come_are_counted(format_: Format) -> None:
+    """`people: external`: whoever reads one line knows that something waits; groups are told, not counted."""
+    told = [
+        Finding(code="pending", message="members stay", key="Group/Team"),
+        Finding(code="pending", message="not in the tenant yet", key="User/eve"),
+        Finding(code="pending", message="externalId hr-9 is not in the tenant yet"),
+    ]
+    assert lines_with(render_plan(build_plan(findings=told), format_), "unchanged", "2 users pending")
+    assert "pending" not in render_plan(build_plan(), format_)
+
+
+@READABLE
+def test_many_findings_of_one_code_are_told_by_number(format_: Format) -> None:
+    """Thousands of people who are to come bury nothing; the other codes are still all there, and JSON has everyone."""
+    many = [Finding(code="pending", message="not in the tenant yet", key=f"User/p{n:03}") for n in range(1000)]
+    plan = build_plan(findings=[*many, Finding(code="no-protected", message="nothing is protected")])
+    report = render_plan(plan, format_)
+    assert len(lines_with(report, "not in the tenant yet")) == 20
+    assert lines_with(report, "pending", "and 980 more")
+    assert lines_with(report, "nothing is protected")
+    assert len(lines_with(report, "1,000 users pending")) == 1
+    assert len(json.loads(render_plan(plan, Format.JSON))["findings"]) == 1001
+    few = build_plan(findings=many[:40])
+    assert len(lines_with(render_plan(few, format_), "not in the tenant yet")) == 40
+
+
+@READABLE
 def test_a_guard_that_refuses_an_empty_plan_is_shown(format_: Format) -> None:
     """`empty-desired` may refuse where nothing would be done; that is no match with git."""
     report = render_plan(build_plan(guards=[refused("empty-desired", detail="git declares no users")]), format_)
