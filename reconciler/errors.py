@@ -14,6 +14,8 @@
         ScimRejected                  an error answer
           PreconditionFailed          412, or 409 for a stale version
         ScimMalformed                 an answer that cannot be understood
+        ScimAccepted                  202 for later, and nothing to ask after it by
+        JobOpen                       a bulk job that is not known to be over
         ReadOnlyViolation             a preview tried to write (SPEC P1); always a bug of ours
 
 Errors carry fields and build their text from them. The CLI prints message, context and hint, never a traceback.
@@ -157,6 +159,18 @@ class ScimMalformed(ScimError):
     """The answer is no SCIM message: wrong type, too large, too deep, not JSON."""
 
     reference = "scim-malformed"
+
+
+class ScimAccepted(ScimError):
+    """The service took a write on for later (202), with nothing to ask after it by (RFC 9967): only reading tells."""
+
+    reference = "scim-accepted"
+
+
+class JobOpen(ScimError):
+    """A bulk job is not known to be over: what is in it may still be carried out, and nothing else may be sent."""
+
+    reference = "job-open"
 
 
 class ReadOnlyViolation(ScimError):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.applier.applier import Applied, Tools, apply_changes
+from reconciler.applier.jobs import Jobs
 from reconciler.applier.reading import Rereader
 from reconciler.applier.verify import prove
 from reconciler.desired.resources import References, to_configuration, to_group, to_user
@@ -22,10 +24,13 @@ from reconciler.model.tenant import Auth, AuthType, Endpoints, Tenant
 from reconciler.planner.estimate import page_size
 from reconciler.planner.planner import PlanInputs, build_plan
 from reconciler.scim.snapshot import read_live_state, reread_list
+from tests.fakes.clock import FakeClock
 from tests.fakes.directory_service import DirectoryService
+from tests.fakes.notes import MemoryNotes
 
 BASE_URL = "https://acme.example.com/scim/v2"
 REFERENCES = References()
+RUN = "20260101T000000Z-0001"
 
 
 def tenant_for(**settings: Any) -> Tenant:
@@ -83,6 +88,8 @@ class World:
     capabilities: Capabilities = field(
         default_factory=lambda: Capabilities(bulk=True, max_operations=1000, max_payload_bytes=10_485_760)
     )
+    clock: FakeClock = field(default_factory=FakeClock)
+    notes: MemoryNotes = field(default_factory=MemoryNotes)
 
     def read(self) -> LiveState:
         """A snapshot, by the pages a run would read."""
@@ -142,6 +149,7 @@ class World:
             service=self.service,
             rereader=self.rereader(),
             sending=sending_for(self.tenant, self.capabilities),
+            jobs=self.jobs(),
             equivalences=self.tenant.equivalences,
             told=told.append,
             wait=waits.append,
@@ -156,6 +164,19 @@ class World:
         if between is not None:
             between(self.service)
         return self.apply(plan, live)
+
+    def jobs(self) -> Jobs:
+        """What follows jobs; its waits are those of `clock`."""
+        return Jobs(
+            service=self.service,
+            journal=self.notes,
+            run=RUN,
+            target=self.tenant.target,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            timestamp=lambda: "2026-01-01T00:00:00Z",
+            waiting=nullcontext,
+        )
 
     def rereader(self) -> Rereader:
         """What reads again."""

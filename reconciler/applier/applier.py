@@ -6,16 +6,17 @@ three rounds. A batch is finished before the next begins, because later ones rel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Protocol
 
 from reconciler.applier.configuration import ConfigurationService, apply_configuration
 from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, Rebase, judge
+from reconciler.applier.jobs import Jobs, named
 from reconciler.applier.reading import Reader, Rereader
 from reconciler.applier.sending import Answer, Fatal, Reply, Writer, send_all
-from reconciler.errors import ScimError, ScimMalformed, ScimRejected
+from reconciler.errors import ReconcilerError, ScimError, ScimMalformed, ScimRejected
 from reconciler.messages.operations import (
     Names,
     Operation,
@@ -41,6 +42,10 @@ MAX_ROUNDS = 3
 """How often a batch is sent at most before what still does not settle is reported (SPEC 7.6)."""
 
 
+_NEVER_AGAIN = frozenset({Answer.ACCEPTED, Answer.ABORTED})
+_IN_DOUBT = frozenset({Answer.UNKNOWN, *_NEVER_AGAIN})
+
+
 class Service(Reader, Writer, ConfigurationService, Protocol):
     """All that applying needs of a service; `ScimClient` is one."""
 
@@ -55,6 +60,7 @@ class Tools:
     service: Service
     rereader: Rereader
     sending: Sending
+    jobs: Jobs
     equivalences: Equivalences
     told: Callable[[ChangeResult], None]
     wait: Callable[[int], None]
@@ -132,14 +138,19 @@ def apply_changes(changes: Sequence[Change], live: LiveState, tools: Tools) -> A
     except Fatal as fatal:
         _settle_fatal(run, fatal)
         _abandon(run, f"the run stopped: {fatal.error.message}")
-    except ScimError as error:
+    except ReconcilerError as error:
         _abandon(run, f"the run stopped: {error.message}")
     except KeyboardInterrupt:
         interrupted = True
-        _abandon(run, "the run was interrupted")
+        _abandon(run, "".join(("the run was interrupted", *_while_waiting(run))))
     results = [run.tracks[change.key].result for change in changes]
     ids = {key: track.id for key, track in run.tracks.items() if track.id is not None}
     return Applied(tuple(result for result in results if result is not None), ids, interrupted)
+
+
+def _while_waiting(run: _Run) -> Iterator[str]:
+    for noted in run.tools.jobs.left_open():
+        yield f"; {named(noted.job)} may still be running, and the next apply asks after it first"
 
 
 def _begin(changes: Sequence[Change], steps: Sequence[Step], live: LiveState, tools: Tools) -> _Run:
@@ -164,15 +175,15 @@ def _apply_batch(run: _Run, steps: list[Step]) -> None:
     if steps[0].phase is Phase.CONFIGURE:
         _configure(run, run.tracks[steps[0].change.key])
         return
-    todo = steps
+    todo, unseen = steps, list[Reply]()
     for number in range(1, MAX_ROUNDS + 1):
         operations = [operation for step in todo if (operation := _prepare(run, step)) is not None]
-        unsettled = _send(run, operations)
+        unsettled = [*unseen, *_send(run, operations)]
         if not unsettled:
             return
         run.tools.wait(number + 1)  # what is still under way on the service is not looked for too early
-        todo = _settle_all(run, unsettled)
-    for step in todo:
+        todo, unseen = _settle_all(run, unsettled)
+    for step in (*todo, *(reply.operation.step for reply in unseen)):
         _give_up(run, run.tracks[step.change.key])
 
 
@@ -260,7 +271,7 @@ def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
             run.tracks[operation.step.change.key].in_flight = True
 
     unsettled: list[Reply] = []
-    for replies in send_all(operations, run.tools.service, run.tools.sending, before):
+    for replies in send_all(operations, run.tools.service, run.tools.sending, run.tools.jobs, before):
         for reply in replies:
             track = run.tracks[reply.operation.step.change.key]
             track.in_flight = False
@@ -320,12 +331,12 @@ def _advance(run: _Run, track: _Track) -> None:
         run.finish(track, Outcome.APPLIED, "rebased on a foreign change" if track.rebased else None)
 
 
-def _settle_all(run: _Run, replies: Sequence[Reply]) -> list[Step]:
-    """Find out by reading what became of each operation, and what is left of it."""
+def _settle_all(run: _Run, replies: Sequence[Reply]) -> tuple[list[Step], list[Reply]]:
+    """Find out by reading what became of each operation: what is left to send, and what to look for once more."""
     again = [reply.operation.step for reply in replies if reply.answer is Answer.BUSY]
     doubtful = [reply for reply in replies if reply.answer is not Answer.BUSY]
     if not doubtful:
-        return again
+        return again, []
     ids = {key: track.id for key, track in run.tracks.items() if track.id is not None}
     changes = [reply.operation.step.change for reply in doubtful]
     try:
@@ -335,7 +346,8 @@ def _settle_all(run: _Run, replies: Sequence[Reply]) -> list[Step]:
             raise
         for reply in doubtful:
             _leave(run, reply, error)
-        return again
+        return again, []
+    unseen: list[Reply] = []
     users, groups = index_live(run.live.users.values()), index_live(run.live.groups.values())
     for reply in doubtful:
         change = reply.operation.step.change
@@ -343,14 +355,27 @@ def _settle_all(run: _Run, replies: Sequence[Reply]) -> list[Step]:
         known = change if track.id is None else replace(change, id=track.id, action=Action.UPDATE)
         now = find_live(known, users) if change.key.kind is Kind.USER else find_live(known, groups)
         step = _settle_reply(run, track, reply, now)
-        if step is not None:
+        if step is None:
+            continue
+        if reply.answer in _NEVER_AGAIN and not _is_harmless(reply, now):
+            unseen.append(reply)
+        else:
             again.append(step)
-    return again
+    return again, unseen
+
+
+def _is_harmless(reply: Reply, now: LiveUser | LiveGroup | None) -> bool:
+    """Whether a write can be sent again although it may still be done: its version was stale, and the new one guards.
+
+    Of two writes that want different versions the service does at most one.
+    """
+    sent, seen = reply.operation.version, now.version if now is not None else None
+    return sent is not None and seen is not None and sent != seen
 
 
 def _leave(run: _Run, reply: Reply, error: ScimError) -> None:
     """What became of an operation cannot be found out, because reading fails."""
-    outcome = Outcome.UNKNOWN if reply.answer is Answer.UNKNOWN else Outcome.FAILED
+    outcome = Outcome.UNKNOWN if reply.answer in _IN_DOUBT else Outcome.FAILED
     cause = f"{reply.cause}; reading it again failed: {error.message}"
     run.finish(run.tracks[reply.operation.step.change.key], outcome, cause)
 
@@ -362,12 +387,15 @@ def _settle_reply(run: _Run, track: _Track, reply: Reply, now: LiveUser | LiveGr
     if reply.answer is Answer.STALE:
         track.rebased = True
         track.tag_is_useless = now is not None and now.version == reply.operation.version
-    return _settle(run, step, now)
+    left = _settle(run, step, now)
+    if left is not None and reply.answer in _NEVER_AGAIN and _is_harmless(reply, now):
+        track.rebased = True
+    return left
 
 
 def _settle_creation(run: _Run, track: _Track, reply: Reply, now: LiveUser | LiveGroup | None) -> Step | None:
     """This run's own lost create is applied; anybody else's is a conflict and never adopted (cxone.md section 10)."""
-    track.may_be_ours = track.may_be_ours or reply.answer is Answer.UNKNOWN
+    track.may_be_ours = track.may_be_ours or reply.answer in _IN_DOUBT
     if now is None:
         if reply.answer is Answer.EXISTS and not track.may_be_ours:
             run.finish(track, Outcome.CONFLICT, f"{reply.cause}; it cannot be seen which resource stands in the way")
@@ -417,8 +445,10 @@ def _give_up(run: _Run, track: _Track) -> None:
     cause = reply.cause if reply is not None else None
     if answer in {Answer.STALE, Answer.GONE, Answer.EXISTS}:
         run.finish(track, Outcome.CONFLICT, f"it kept changing for {MAX_ROUNDS} rounds; the last answer: {cause}")
-    elif answer is Answer.BUSY:
+    elif answer in {Answer.BUSY, Answer.ABORTED}:
         run.finish(track, Outcome.FAILED, cause)
+    elif answer is Answer.ACCEPTED:
+        run.finish(track, Outcome.UNKNOWN, f"{cause}; it was looked for, and is not to be seen")
     else:
         run.finish(track, Outcome.UNKNOWN, cause)
 
@@ -434,7 +464,7 @@ def _settle_fatal(run: _Run, fatal: Fatal) -> None:
 def _abandon(run: _Run, cause: str) -> None:
     """Every change without an outcome gets one: in flight is unknown, the rest was not attempted."""
     for track in run.tracks.values():
-        if track.in_flight or (track.last is not None and track.last.answer is Answer.UNKNOWN):
+        if track.in_flight or (track.last is not None and track.last.answer in _IN_DOUBT):
             run.finish(track, Outcome.UNKNOWN, cause)
         elif track.wrote:
             run.finish(track, Outcome.FAILED, cause)

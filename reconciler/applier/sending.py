@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from reconciler.errors import PreconditionFailed, ScimError, ScimMalformed, ScimRejected, ScimUnreachable
-from reconciler.messages.bulk import BulkOperation, BulkResult, parse_bulk_response, to_bulk_request
+from reconciler.applier.jobs import Jobs, JobService, named
+from reconciler.errors import (
+    PreconditionFailed,
+    ScimAccepted,
+    ScimError,
+    ScimMalformed,
+    ScimRejected,
+    ScimUnreachable,
+)
+from reconciler.messages.bulk import (
+    BulkJob,
+    BulkOperation,
+    BulkResult,
+    JobReport,
+    JobState,
+    parse_bulk_response,
+    to_bulk_request,
+)
 from reconciler.messages.chunking import Chunk, chunk, operation_bytes
 from reconciler.messages.operations import Operation, Sending
 from reconciler.model.resource import Attributes, Kind
@@ -16,7 +32,11 @@ from reconciler.scim.client import Written
 
 
 class Answer(Enum):
-    """What the service's answer to one operation means."""
+    """What the service's answer to one operation means.
+
+    UNKNOWN may be sent again once reading shows that it was not done. ACCEPTED and ABORTED never are, because it may
+    still be done: the service took it on for later and does not say how it ended, or says that something went wrong.
+    """
 
     DONE = "done"
     STALE = "stale"
@@ -25,6 +45,8 @@ class Answer(Enum):
     REFUSED = "refused"
     BUSY = "busy"
     UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
+    ABORTED = "aborted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +69,8 @@ class Fatal(Exception):
         self.replies = tuple(replies)
 
 
-class Writer(Protocol):
-    """The requests that change something; `ScimClient` has them."""
+class Writer(JobService, Protocol):
+    """The requests that change something, and the one that asks after a job; `ScimClient` has them."""
 
     def create(self, kind: Kind, body: Attributes) -> Written:
         """POST a new resource."""
@@ -62,19 +84,25 @@ class Writer(Protocol):
     def delete(self, kind: Kind, id: str, version: str | None) -> None:  # noqa: A002
         """Delete a resource."""
 
-    def bulk(self, request: Attributes) -> Attributes:
-        """Send a BulkRequest; the BulkResponse as JSON."""
+    def bulk(self, request: Attributes) -> Attributes | BulkJob:
+        """Send a BulkRequest; the BulkResponse as JSON, or the job that the service took on."""
 
 
 def send_all(
-    operations: Sequence[Operation], writer: Writer, sending: Sending, before: Callable[[Sequence[Operation]], None]
+    operations: Sequence[Operation],
+    writer: Writer,
+    sending: Sending,
+    jobs: Jobs,
+    before: Callable[[Sequence[Operation]], None],
 ) -> Iterator[tuple[Reply, ...]]:
     """Send operations in order; yields the replies of each request, one per operation.
 
-    `before` is told what is about to be sent, so that nothing is in flight that nobody knows of.
+    `before` is told what is about to be sent, so that nothing is in flight that nobody knows of. A request that becomes
+    a job is answered when the job is over.
 
     Raises:
         Fatal: after a 401, or when the service cannot be reached; its replies are those of the request that failed.
+        JobOpen: a job may still be running; nothing more may be sent.
 
     """
     if not sending.bulk:
@@ -84,11 +112,15 @@ def send_all(
         return
     limits = {"max_operations": sending.max_operations, "max_bytes": sending.max_payload_bytes}
     for piece in chunk(operations, operation_bytes, **limits):
-        yield from _send_chunk(piece, writer, sending, before)
+        yield from _send_chunk(piece, writer, sending, jobs, before)
 
 
 def _send_chunk(
-    piece: Chunk[Operation], writer: Writer, sending: Sending, before: Callable[[Sequence[Operation]], None]
+    piece: Chunk[Operation],
+    writer: Writer,
+    sending: Sending,
+    jobs: Jobs,
+    before: Callable[[Sequence[Operation]], None],
 ) -> Iterator[tuple[Reply, ...]]:
     """One bulk request; halves itself where the service finds it too large or malformed, to find the one that is."""
     todo = [piece.items]
@@ -99,7 +131,7 @@ def _send_chunk(
             continue
         before(operations)
         try:
-            yield _send_bulk(operations, writer, sending)
+            yield _send_bulk(operations, writer, sending, jobs)
         except ScimRejected as error:
             if error.status in {400, 413, 422} and len(operations) > 1:
                 middle = len(operations) // 2
@@ -113,7 +145,7 @@ def _too_large(operation: Operation, sending: Sending) -> Reply:
     return Reply(operation=operation, answer=Answer.REFUSED, cause=cause)
 
 
-def _send_bulk(operations: Sequence[Operation], writer: Writer, sending: Sending) -> tuple[Reply, ...]:
+def _send_bulk(operations: Sequence[Operation], writer: Writer, sending: Sending, jobs: Jobs) -> tuple[Reply, ...]:
     bulk_operations = [
         BulkOperation(
             bulk_id=f"op-{number}",
@@ -125,11 +157,36 @@ def _send_bulk(operations: Sequence[Operation], writer: Writer, sending: Sending
         for number, operation in enumerate(operations, start=1)
     ]
     try:
-        document = writer.bulk(to_bulk_request(bulk_operations, sending.dialect))
-        results = parse_bulk_response(document, bulk_operations)
+        answer = writer.bulk(to_bulk_request(bulk_operations, sending.dialect))
     except (ScimUnreachable, ScimMalformed) as error:
         return _unanswered(operations, error)
-    return tuple(_from_result(o, r) for o, r in zip(operations, results, strict=True))
+    except ScimAccepted as accepted:
+        return tuple(_accepted(operation, accepted) for operation in operations)
+    if not isinstance(answer, BulkJob):
+        results = parse_bulk_response(answer, bulk_operations)
+        return tuple(_from_result(o, r) for o, r in zip(operations, results, strict=True))
+    report = jobs.see_through(answer, [str(operation.step.change.key) for operation in operations])
+    results = parse_bulk_response(report.document, bulk_operations)
+    return tuple(_from_job(o, r, answer, report) for o, r in zip(operations, results, strict=True))
+
+
+def _accepted(operation: Operation, accepted: ScimAccepted) -> Reply:
+    return Reply(operation=operation, answer=Answer.ACCEPTED, cause=f"{accepted.message}; {accepted.hint}")
+
+
+def _from_job(operation: Operation, result: BulkResult, job: BulkJob, report: JobReport) -> Reply:
+    """A failure of its own counts as one; a success only in a job without any error (cxone.md section 5, P4)."""
+    reply = _from_result(operation, result)
+    if report.errors is not None or report.state is JobState.FAILED:
+        ended = "failed" if report.state is JobState.FAILED else "ended with errors"
+        doubt = Answer.ABORTED, f"{named(job)} {ended}: {report.errors or 'the service gave no reason'}"
+    elif report.state is JobState.GONE:
+        doubt = Answer.ACCEPTED, f"the service took {named(job)} on for later, and no longer knows of it"
+    else:
+        doubt = Answer.ACCEPTED, f"the service says that {named(job)} is completed, and not what became of this"
+    if result.status is None or (reply.answer is Answer.DONE and doubt[0] is Answer.ABORTED):
+        return replace(reply, answer=doubt[0], cause=doubt[1])
+    return reply
 
 
 def _from_result(operation: Operation, result: BulkResult) -> Reply:
@@ -175,6 +232,8 @@ def _send_single(operation: Operation, writer: Writer) -> Reply:
         written = _call(operation, writer)
     except (ScimUnreachable, ScimMalformed) as error:
         return _unanswered([operation], error)[0]
+    except ScimAccepted as accepted:
+        return _accepted(operation, accepted)
     except PreconditionFailed as error:
         return Reply(operation=operation, answer=Answer.STALE, cause=error.message)
     except ScimRejected as error:

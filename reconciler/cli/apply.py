@@ -41,6 +41,7 @@ from reconciler.settings import parse_allowed
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Apply this saved plan, as far as it fits.")
 @click.option("--expect-seal", metavar="S", help="The seal the saved plan was approved with; needed with --plan.")
 @click.option("--allow", multiple=True, metavar="GUARD[=N]", help="Let one guard admit up to N, in this run.")
+@click.option("--take-over", metavar="RUN", default="", help="Do not wait for a job that RUN left open: it is over.")
 @click.option("--format", "format_", type=FORMATS, default="text", show_default=True, help="`json` is the receipt.")
 @click.option("--public-receipt", type=click.Path(path_type=Path), help="Save a receipt that names nobody.")
 @common_options
@@ -51,6 +52,7 @@ def apply(  # noqa: PLR0917 - one parameter an option
     plan_file: Path | None,
     expect_seal: str | None,
     allow: tuple[str, ...],
+    take_over: str,
     format_: str,
     public_receipt: Path | None,
     **options: Any,
@@ -75,6 +77,8 @@ def apply(  # noqa: PLR0917 - one parameter an option
     names = chosen_tenants(settings, tenants)
     if (approved is not None or expect_digest is not None or public_receipt is not None) and len(names) != 1:
         raise UsageError("an approval is for one tenant", hint=f"name one of: {', '.join(names)}")
+    if take_over and len(names) != 1:
+        raise UsageError("--take-over is for one tenant", hint=f"name one of: {', '.join(names)}")
     if public_receipt is not None and not os.access(public_receipt.parent, os.W_OK):
         raise UsageError(f"cannot write {public_receipt}", hint="choose another place before anything is applied")
     decided = yes or expect_digest is not None or approved is not None
@@ -87,6 +91,7 @@ def apply(  # noqa: PLR0917 - one parameter an option
         state_dir=settings.state_dir,
         allowed=parse_allowed(allow, OVERRIDABLE, settings),
         expect_digest=expect_digest,
+        take_over=take_over,
         confirm=(lambda _plan, _tenant: True) if decided else _ask,
     )
 

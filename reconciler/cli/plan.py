@@ -60,7 +60,7 @@ def plan(
         raise UsageError("--out saves the plan of one tenant", hint=f"name one of: {', '.join(names)}")
 
     def work(name: str) -> Exit:
-        made, tenant = plan_tenant(settings.root, name, surroundings, allowed=allowed)
+        made, tenant = plan_tenant(settings.root, name, surroundings, settings.state_dir, allowed)
         if out is not None:
             write_private(out, dump_plan(made))
         saved_as = str(out) if out is not None else None

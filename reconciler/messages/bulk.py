@@ -1,11 +1,12 @@
-"""Operations -> BulkRequest, BulkResponse -> one result per operation (RFC 7644 section 3.7)."""
+"""Operations -> BulkRequest, BulkResponse -> one result per operation (RFC 7644 section 3.7); jobs (cxone.md 5)."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from reconciler.errors import ScimMalformed
@@ -16,6 +17,7 @@ from reconciler.model.resource import Attributes
 
 BULK_REQUEST_SCHEMA = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 
+_ERRORS_SHOWN = 10
 _STATUS = re.compile(r"\s*([1-5]\d\d)\b")
 
 
@@ -49,6 +51,41 @@ class BulkResult:
     detail: str | None = None
     scim_type: str | None = None
     resource: Attributes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkJob:
+    """A bulk request that the service took on for later (202). `id` is for people.
+
+    `path` asks after it: the path of a URL at the origin of the service, query included.
+    """
+
+    id: str
+    path: str
+
+
+class JobState(Enum):
+    """How far a job is. GONE: the service knows nothing of it (any more)."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+_TERMINAL = {"completed": JobState.COMPLETED, "failed": JobState.FAILED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """What the service says of a job: `errors` in its words, None where it reports none.
+
+    `document` is for `parse_bulk_response`, which finds the results of the operations in it as far as there are any.
+    """
+
+    state: JobState
+    errors: str | None = None
+    document: Attributes = field(default_factory=dict)
 
 
 def to_bulk_operation(operation: BulkOperation, dialect: Dialect) -> Attributes:
@@ -95,6 +132,40 @@ def parse_bulk_response(document: Mapping[str, Any], operations: Sequence[BulkOp
             result = BulkResult(bulk_id=operation.bulk_id, detail="the service gave two different results")
         results[operation.bulk_id] = result
     return tuple(results.get(o.bulk_id) or BulkResult(bulk_id=o.bulk_id) for o in operations)
+
+
+def parse_job(document: Mapping[str, Any]) -> JobReport:
+    """What a job says of itself (cxone.md E6, D25): COMPLETED and FAILED in any case end it, any other word does not.
+
+    A document without a word that holds results is one of a job that is completed.
+
+    Raises ScimMalformed for what says neither.
+    """
+    fields = _folded(document)
+    word = fields.get("status")
+    if isinstance(word, str) and word.strip():
+        state = _TERMINAL.get(word.strip().lower(), JobState.RUNNING)
+    elif isinstance(fields.get("operations"), list):
+        state = JobState.COMPLETED
+    else:
+        raise ScimMalformed("the service does not say how far the job is")
+    return JobReport(state=state, errors=_job_errors(fields.get("errors")), document=dict(document))
+
+
+def _job_errors(value: object) -> str | None:
+    """The `errors` of a job, at most the first ten: `{code, message}` (cxone.md D13), or whatever is there instead."""
+    listed = value if isinstance(value, list) else [value]
+    texts = [text for text in map(_job_error, listed[:_ERRORS_SHOWN]) if text]
+    more = len(listed) - _ERRORS_SHOWN
+    if any(listed[_ERRORS_SHOWN:]):
+        texts.append(f"and {more} more")
+    return shorten("; ".join(dict.fromkeys(texts))) or ("not said which" if any(listed) else None)
+
+
+def _job_error(error: object) -> str:
+    fields = _folded(error) if isinstance(error, dict) else {"message": error}
+    said = (fields.get("code"), _first_text(fields.get("message"), fields.get("detail"), fields.get("description")))
+    return ": ".join(str(part) for part in said if isinstance(part, str | int) and str(part).strip())
 
 
 def _rows(document: Mapping[str, Any]) -> list[Attributes]:

@@ -232,12 +232,18 @@ def resource_path(kind: Kind, identifier: str) -> str:
 
     Raises ScimMalformed for ids that no URL can carry as a segment.
     """
-    if identifier in {"", ".", ".."}:
-        raise ScimMalformed(f"a {kind} with the id `{identifier}` cannot be addressed")
+    segment = path_segment(identifier)
+    if segment is None:
+        raise ScimMalformed(f"a {kind} with the id {identifier[:100]!a} cannot be addressed")
+    return f"{kind.endpoint}/{segment}"
+
+
+def path_segment(identifier: str) -> str | None:
+    """An id as one segment of a path, or None where no URL can carry it: empty, dots, half a surrogate pair."""
     try:
-        return f"{kind.endpoint}/{quote(identifier, safe='')}"
-    except UnicodeEncodeError:  # half a surrogate pair
-        raise ScimMalformed(f"a {kind} with the id {identifier[:100]!a} cannot be addressed") from None
+        return quote(identifier, safe="") if identifier not in {"", ".", ".."} else None
+    except UnicodeEncodeError:
+        return None
 
 
 def usable_version(tag: str | None) -> str | None:

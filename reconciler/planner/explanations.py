@@ -116,6 +116,12 @@ FINDING_PAGES: Mapping[str, Page] = {
         "Roles and groups have no effect until whoever manages people activates the account.",
         "Nothing, if the person returns. Who has left for good can be taken out of git.",
     ),
+    "job-open": Page(
+        "A bulk request of an earlier run became a job on the service, and that run did not see the end of it.",
+        "What is in the job may still be carried out. Sending it again could do it twice.",
+        "Run `apply`: it asks after the job first and plans when it is over. If you know that it will never be carried "
+        "out, `apply --take-over RUN` goes on without it.",
+    ),
     "cosmetic": Page(
         "A value differs from git in upper and lower case only.",
         "The service compares it without case, and some services store it in their own case.",

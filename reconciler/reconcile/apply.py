@@ -6,12 +6,14 @@ Reads top to bottom like the dataflow. There is no dry run here: a dry run is a 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.applier.applier import Applied, Tools, apply_changes
 from reconciler.applier.approval import Approval, access_not_approved, approve, hold, remaining
+from reconciler.applier.journal import Journal, open_journal
 from reconciler.applier.reading import Rereader
 from reconciler.applier.verify import Replan, prove
 from reconciler.desired.parser import load_desired_state
@@ -29,6 +31,7 @@ from reconciler.planner.estimate import page_size
 from reconciler.planner.planner import PlanInputs, build_plan, rebuild_plan
 from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
+from reconciler.reconcile.jobs import jobs_of, settle_open_jobs
 from reconciler.reconcile.plan import counted, load_valid, plan_connected, tell_guards, with_notes
 from reconciler.reconcile.rundir import open_run, tenant_lock
 from reconciler.reconcile.surroundings import Surroundings
@@ -46,11 +49,13 @@ class ApplyOptions:
     """What the person or the pipeline that runs apply decided.
 
     `expect_digest` is the digest of the plan that was approved. `confirm` is asked before anything is written.
+    `take_over` names a run whose open jobs are no longer waited for, "" none.
     """
 
     state_dir: Path
     allowed: Mapping[str, int | None] = field(default_factory=dict)
     expect_digest: str | None = None
+    take_over: str = ""
     confirm: Confirm = lambda _plan, _tenant: True
 
 
@@ -80,20 +85,18 @@ def apply_tenant(root: Path, tenant_name: str, surroundings: Surroundings, optio
     Raises:
         Refused: a guard refuses, or the plan is not the approved one; nothing was written.
         DesiredStateError, AmbiguousMatch, ConfigurationError, ScimError: there is no plan; nothing was written.
+        JobOpen: a job of an earlier run may still be running; nothing was written.
 
     """
     tenant, desired, _ = load_valid(root, tenant_name, surroundings)
-    with (
-        tenant_lock(options.state_dir, tenant.name),
-        connect(tenant, surroundings, read_only=False) as connection,
-    ):
+    with _at_work(tenant, surroundings, options) as (connection, journal):
         planned = plan_connected(root, desired, connection, options.allowed)
         _check_digest(planned.plan, tenant, options.expect_digest)
 
         def replan(live: LiveState) -> Sequence[Change]:
             return build_plan(replace(planned.inputs, live=live)).changes
 
-        return _carry_out(_Work(planned.plan, planned.inputs.live, (), replan), connection, options)
+        return _carry_out(_Work(planned.plan, planned.inputs.live, (), replan, journal), connection, options)
 
 
 def apply_approved(
@@ -105,6 +108,7 @@ def apply_approved(
         Refused: a guard refuses; nothing was written.
         InvalidPlanFile: the plan was made for somebody else.
         DesiredStateError, ConfigurationError, ScimError: nothing was written.
+        JobOpen: a job of an earlier run may still be running; nothing was written.
 
     """
     loaded = load_desired_state(root, tenant_name, documents=False)
@@ -112,10 +116,7 @@ def apply_approved(
         raise DesiredStateError(loaded.diagnostics, root=str(root))
     tenant = loaded.tenant
     check_plan_is_for(approved, tenant=tenant.name, target=tenant.target)
-    with (
-        tenant_lock(options.state_dir, tenant.name),
-        connect(tenant, surroundings, read_only=False) as connection,
-    ):
+    with _at_work(tenant, surroundings, options) as (connection, journal):
         configuration = any(change.key.kind is Kind.SERVICE_PROVIDER_CONFIG for change in approved.changes)
         read = connection.read_live_state(configuration=configuration)
         live = counted(look_up_creates(connection.client, approved.changes, read), connection)
@@ -136,7 +137,19 @@ def apply_approved(
         def replan(now: LiveState) -> Sequence[Change]:
             return remaining(plan, now, rules)
 
-        return _carry_out(_Work(plan, live, ended, replan), connection, options)
+        return _carry_out(_Work(plan, live, ended, replan, journal), connection, options)
+
+
+@contextmanager
+def _at_work(tenant: Tenant, surroundings: Surroundings, options: ApplyOptions) -> Iterator[tuple[Connection, Journal]]:
+    """The only run of a tenant on this machine, on a service that has ended what earlier runs left to it."""
+    with (
+        tenant_lock(options.state_dir, tenant.name),
+        open_journal(options.state_dir / tenant.name) as journal,
+        connect(tenant, surroundings, read_only=False) as connection,
+    ):
+        settle_open_jobs(journal, connection, options.take_over)
+        yield connection, journal
 
 
 def _rebuild(approved: Plan, approval: Approval, inputs: PlanInputs) -> tuple[Plan, tuple[ChangeResult, ...]]:
@@ -163,12 +176,13 @@ def _check_digest(plan: Plan, tenant: Tenant, expected: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is to be done: a plan, its snapshot, what ended before it began, and how to plan again."""
+    """What is to be done: a plan, its snapshot, what ended before it began, how to plan again, where to note jobs."""
 
     plan: Plan
     live: LiveState
     ended: tuple[ChangeResult, ...]
     replan: Replan
+    journal: Journal
 
 
 def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> ApplyEnd:
@@ -186,7 +200,7 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
     directory = open_run(options.state_dir, tenant.name, surroundings.now(), random_hex)
     directory.write("plan.json", dump_plan(plan))
     before = connection.client.requests
-    applied, residual, proven = _send_and_prove(work, connection)
+    applied, residual, proven = _send_and_prove(work, connection, directory.run)
     result = ApplyResult(
         run=directory.run,
         tenant=tenant.name,
@@ -209,7 +223,7 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
     return ApplyEnd(plan, tenant, result, directory.path)
 
 
-def _send_and_prove(work: _Work, connection: Connection) -> tuple[Applied, tuple[Residual, ...], bool]:
+def _send_and_prove(work: _Work, connection: Connection, run: str) -> tuple[Applied, tuple[Residual, ...], bool]:
     tenant, surroundings, plan = connection.tenant, connection.surroundings, work.plan
     listener = surroundings.listener
     rereader = Rereader(connection.client, connection.reread, page_size(tenant.limits, plan.capabilities))
@@ -228,6 +242,7 @@ def _send_and_prove(work: _Work, connection: Connection) -> tuple[Applied, tuple
         service=connection.client,
         rereader=rereader,
         sending=sending_for(tenant, plan.capabilities),
+        jobs=jobs_of(connection, work.journal, run),
         equivalences=tenant.equivalences,
         told=told,
         wait=wait,

@@ -15,6 +15,7 @@ from reconciler.model.tenant import Tenant
 from reconciler.planner.planner import PlanInputs, build_plan
 from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
+from reconciler.reconcile.jobs import open_job_findings
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
 
@@ -44,13 +45,13 @@ def load_valid(root: Path, tenant: str, surroundings: Surroundings) -> tuple[Ten
 
 
 def plan_tenant(
-    root: Path, tenant_name: str, surroundings: Surroundings, *, allowed: Mapping[str, int | None] | None = None
+    root: Path, tenant_name: str, surroundings: Surroundings, state_dir: Path, allowed: Mapping[str, int | None]
 ) -> tuple[Plan, Tenant]:
     """What would be done to one tenant. Nothing is written: the transport lets only reads through (SPEC P1)."""
     tenant, desired, _ = load_valid(root, tenant_name, surroundings)
     with connect(tenant, surroundings, read_only=True) as connection:
-        planned = plan_connected(root, desired, connection, allowed or {})
-    return planned.plan, tenant
+        plan = plan_connected(root, desired, connection, allowed).plan
+    return replace(plan, findings=(*open_job_findings(tenant, state_dir), *plan.findings)), tenant
 
 
 def plan_connected(

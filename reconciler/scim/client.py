@@ -7,9 +7,10 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from reconciler.errors import PreconditionFailed, ScimError, ScimMalformed, ScimRejected
+from reconciler.errors import PreconditionFailed, ScimAccepted, ScimError, ScimMalformed, ScimRejected
+from reconciler.messages.bulk import BulkJob, JobReport, JobState, parse_job
 from reconciler.messages.codec import (
     ListPage,
     decode_configuration,
@@ -19,6 +20,7 @@ from reconciler.messages.codec import (
     id_in_location,
     parse_count,
     parse_object,
+    path_segment,
     resource_path,
     usable_version,
 )
@@ -26,9 +28,11 @@ from reconciler.messages.error import ErrorMessage, parse_error
 from reconciler.model.dialect import Dialect
 from reconciler.model.resource import Attributes, Kind, LiveConfiguration, LiveGroup, LiveUser, pack
 from reconciler.model.tenant import Endpoints
+from reconciler.transport.retry import RetryPolicy
 from reconciler.transport.session import Request, Response
 
 _NOT_THERE = frozenset({404, 405, 501})
+_JOB_GONE = frozenset({404, 405, 410, 501})
 _CASE_EXACT = frozenset({"externalId", "id"})
 _LOOK_UP_PAGE = 100
 
@@ -63,8 +67,8 @@ class ScimClient:
     """Talks to one SCIM service. Safe to use from several threads if the transport is.
 
     Every method may raise ScimUnreachable, ScimMalformed or ScimRejected; after a write the first two leave the outcome
-    unknown, and so does a ScimRejected with a status of 500 or more. A version that is None or empty sends no
-    `If-Match` at all (cxone.md R8).
+    unknown, and so does a ScimRejected with a status of 500 or more. A write may raise ScimAccepted, too: it may still
+    happen. A version that is None or empty sends no `If-Match` at all (cxone.md R8).
     """
 
     def __init__(self, transport: Transport, endpoints: Endpoints, dialect: Dialect) -> None:
@@ -73,11 +77,12 @@ class ScimClient:
         self._configuration_url = endpoints.service_provider_config_url
         self._media_type = dialect.media_type
         self._accept = _accept(dialect.media_type)
+        self._polls = 0
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, repeats not counted."""
-        return self._transport.requests
+        """Requests sent so far; repeats and questions after jobs are not counted (SPEC section 6)."""
+        return self._transport.requests - self._polls
 
     def list_page(self, kind: Kind, start_index: int, count: int, filter: str | None = None) -> ListPage:  # noqa: A002 -- the RFC's word
         """One page of a list (RFC 7644 section 3.4.2); X-Total-Results stands in for a missing total (D24)."""
@@ -143,41 +148,93 @@ class ScimClient:
     def create(self, kind: Kind, body: Attributes) -> Written:
         """POST a new resource (RFC 7644 section 3.3)."""
         url = f"{self._base_url}{kind.endpoint}"
-        response = self._send("POST", url, body=body)
+        response = self._write("POST", url, body=body)
         _expect(response, {200, 201}, self._error)
         return self._written(kind, response, url, id_in_location(response.header("location")))
 
     def put(self, kind: Kind, id: str, body: Attributes, version: str | None) -> Written:  # noqa: A002
         """Replace a resource (section 3.5.1). Repeated after a lost answer only if `version` makes that harmless."""
         url = self._url(kind, id)
-        response = self._send("PUT", url, _if_match(version), body=body, idempotent=bool(version))
+        response = self._write("PUT", url, _if_match(version), body=body, idempotent=bool(version))
         _expect(response, {200, 201, 204}, self._error, guarded=bool(version))
         return self._written(kind, response, url, id)
 
     def patch(self, kind: Kind, id: str, patch_message: Attributes, version: str | None) -> Written:  # noqa: A002
         """Send a PatchOp message (section 3.5.2); 200 with a body and 204 are both fine (cxone.md D15)."""
         url = self._url(kind, id)
-        response = self._send("PATCH", url, _if_match(version), body=patch_message)
+        response = self._write("PATCH", url, _if_match(version), body=patch_message)
         _expect(response, {200, 204}, self._error, guarded=bool(version))
         return self._written(kind, response, url, id)
 
     def delete(self, kind: Kind, id: str, version: str | None) -> None:  # noqa: A002
         """Delete a resource (section 3.6). One that is not there any more is done."""
-        response = self._send("DELETE", self._url(kind, id), _if_match(version), idempotent=True)
+        response = self._write("DELETE", self._url(kind, id), _if_match(version), idempotent=True)
         if response.status != 404:
             _expect(response, {200, 204}, self._error, guarded=bool(version))
 
-    def bulk(self, request: Attributes) -> Attributes:
-        """Send a BulkRequest and return the BulkResponse, for `messages.bulk.parse_bulk_response` (section 3.7)."""
+    def bulk(self, request: Attributes) -> Attributes | BulkJob:
+        """Send a BulkRequest (RFC 7644 section 3.7); whether it is carried out at once is for the service (D11).
+
+        The BulkResponse, for `messages.bulk.parse_bulk_response`; or the job that the service took on (202).
+
+        Raises ScimAccepted for a 202 that names no job.
+        """
         url = f"{self._base_url}/Bulk"
         response = self._send("POST", url, body=request)
         if response.status == 202:
-            raise ScimMalformed(
-                "asynchronous bulk is not supported yet: the service answered 202 with a job",
-                hint="set `dialect: {bulk: off}` in tenant.yaml",
-            )
+            return self._accepted(response, url)
         _expect(response, {200, 201}, self._error)
         return self._object(response, url)
+
+    def _accepted(self, response: Response, url: str) -> Attributes | BulkJob:
+        """A job by the `id` in the body, else by a Location; or results that are there already."""
+        try:
+            document = parse_object(response.body)
+        except ScimMalformed:  # an empty body is the rule of RFC 9967
+            document = {}
+        fields = {key.lower(): value for key, value in document.items()}
+        identifier, segment = fields.get("id"), None
+        if isinstance(identifier, str):
+            segment = path_segment(identifier)
+        if segment is not None:
+            return BulkJob(str(identifier), f"{urlsplit(self._base_url).path}/Bulk/{segment}")
+        if isinstance(fields.get("operations"), list):
+            return document
+        path = None if response.header("set-txn") else self._own_path(url, response.header("location"))
+        if path is None:
+            raise _no_job()
+        return BulkJob(id_in_location(path) or path, path)
+
+    def _own_path(self, url: str, location: str | None) -> str | None:
+        """Path and query of a Location at this service; None for anywhere else."""
+        try:
+            target, own = urlsplit(urljoin(url, location or "")), urlsplit(url)
+            is_own = (target.scheme, target.hostname, target.port) == (own.scheme, own.hostname, own.port)
+        except ValueError:
+            return None
+        if not location or not is_own or target.path == own.path:
+            return None
+        return f"{target.path}?{target.query}" if target.query else target.path
+
+    def job_report(self, job: BulkJob, longest_wait: float) -> JobReport:
+        """Ask once how far a job is (cxone.md E6). Stands outside `requests` (SPEC section 6).
+
+        Only a 429 is repeated, for at most `longest_wait` seconds; how patient to be is for the caller.
+        """
+        origin = urlsplit(self._base_url)
+        url = f"{origin.scheme}://{origin.netloc}{job.path}"
+        self._polls += 1
+        patience = RetryPolicy(transient=0, longest_wait=longest_wait)
+        response = self._send("GET", url, policy=patience)
+        if response.status in _JOB_GONE:
+            return JobReport(state=JobState.GONE)
+        _expect(response, {200, 202}, self._error)
+        if response.status == 202 and not response.body.strip():
+            return JobReport(state=JobState.RUNNING)
+        report = parse_job(self._object(response, url))
+        if response.status == 202:
+            return replace(report, state=JobState.RUNNING)
+        return report if report.errors is None else replace(report, errors=self._transport.redact(report.errors))
 
     def get_configuration(self) -> LiveConfiguration | None:
         """The ServiceProviderConfig with its version, or None where the service has none."""
@@ -224,13 +281,31 @@ class ScimClient:
         *,
         body: Attributes | None = None,
         idempotent: bool | None = None,
+        policy: RetryPolicy | None = None,
     ) -> Response:
         encoded = None if body is None else pack(body)
         sent = {"Accept": self._accept, **(headers or {})}
         if encoded is not None:
             sent["Content-Type"] = self._media_type
         safe = method in {"GET", "HEAD"} if idempotent is None else idempotent
-        return self._transport.send(Request(method=method, url=url, headers=sent, body=encoded, idempotent=safe))
+        return self._transport.send(
+            Request(method=method, url=url, headers=sent, body=encoded, idempotent=safe, policy=policy)
+        )
+
+    def _write(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        body: Attributes | None = None,
+        idempotent: bool = False,
+    ) -> Response:
+        """Send the write of one resource; one that is taken on for later has no answer to speak of."""
+        response = self._send(method, url, headers, body=body, idempotent=idempotent)
+        if response.status == 202:
+            raise _no_job()
+        return response
 
     def _object(self, response: Response, url: str) -> Attributes:
         try:
@@ -255,6 +330,13 @@ class ScimClient:
             return PreconditionFailed(response.status, scim_type=said.scim_type, detail=detail)
         hint = _hint(response, said)
         return ScimRejected(response.status, scim_type=said.scim_type, detail=detail, hint=hint)
+
+
+def _no_job() -> ScimAccepted:
+    return ScimAccepted(
+        "the service answered 202: it will do this later, and gave nothing to ask after it by",
+        hint="look again in a while, before anything is applied again",
+    )
 
 
 def is_about(rejected: ScimRejected, *scim_types: str) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.transport.retry import RetryPolicy
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request, complete but for credentials, which the transport adds.
 
     `idempotent` says that sending it twice does the same as sending it once; only then is it repeated when it may have
-    arrived. Headers and body stay out of the repr.
+    arrived. `policy` is how patient to be with it, None as with every other. Headers and body stay out of the repr.
     """
 
     method: str
@@ -19,6 +21,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     idempotent: bool = False
+    policy: RetryPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,7 +180,8 @@ class HttpTransport:
                 self._breaker.record(success=True)
                 return _answer(outcome)
             progress.arrived = progress.arrived or failure.maybe_sent
-            wait = next_wait(self._policy, failure, so_far, idempotent=request.idempotent, jitter=self._random())
+            policy = request.policy or self._policy
+            wait = next_wait(policy, failure, so_far, idempotent=request.idempotent, jitter=self._random())
             if wait is None:
                 return self._give_up(outcome, failure, maybe_sent=progress.arrived)
             attempt = so_far.transient + so_far.throttled + 1

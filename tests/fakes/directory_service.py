@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from reconciler.errors import PreconditionFailed, ScimRejected, ScimUnreachable
+from reconciler.messages.bulk import BulkJob, JobReport, JobState
 from reconciler.messages.codec import ListPage, decode_configuration, decode_group, decode_user, resource_path
 from reconciler.model.resource import (
     ENTERPRISE_SCHEMA,
@@ -28,6 +29,9 @@ from reconciler.scim.client import Written
 from reconciler.semantics.canonical import fold
 
 Edit = Callable[["DirectoryService"], object]
+
+Told = Callable[[int, Attributes], JobReport]
+"""What a job says at its n-th question (1 for the first), given what a synchronous answer would have been."""
 
 _VALUE_FILTER = re.compile(r'members\[value eq (".*")\]')
 _NOT_FOUND = 404
@@ -67,6 +71,9 @@ class DirectoryService:
     `faults` maps the number of a write (1 for the first, those of bulk requests counted one by one) to what happens
     to it; `fault_for` decides where the number alone does not say enough. `sent` keeps (method, path, version) of every
     write that was tried, `log` one line per request.
+
+    With `job` every bulk request becomes a job, whatever is done is done at once, and `job` says what is told of it;
+    `polls` counts the questions.
     """
 
     users: dict[str, Attributes] = field(default_factory=dict)
@@ -87,11 +94,14 @@ class DirectoryService:
     store: Callable[[Kind, Attributes], Attributes] | None = None
     faults: dict[int, Fault] = field(default_factory=dict)
     fault_for: Callable[[int, str, str], Fault] | None = None
+    job: Told | None = None
+    polls: int = 0
     log: list[str] = field(default_factory=list)
     sent: list[tuple[str, str, str | None]] = field(default_factory=list)
     bulk_sizes: list[int] = field(default_factory=list)
     requests: int = 0
     _revisions: dict[str, int] = field(default_factory=dict)
+    _jobs: dict[str, tuple[int, Attributes]] = field(default_factory=dict)
     _created: int = 0
     _configuration_revision: int = 1
 
@@ -223,8 +233,26 @@ class DirectoryService:
         self._request(f"DELETE {kind.endpoint}/{id}")
         self._single("DELETE", resource_path(kind, id), version, lambda: self._delete(kind, id, version))
 
-    def bulk(self, request: Attributes) -> Attributes:
+    def bulk(self, request: Attributes) -> Attributes | BulkJob:
         """Every operation stands alone (RFC 7644 section 3.7); limits are answered with 413."""
+        answer = self._bulk(request)
+        if self.job is None:
+            return answer
+        job = BulkJob(f"bulk-job-{len(self._jobs) + 1}", f"/scim/v2/Bulk/bulk-job-{len(self._jobs) + 1}")
+        self._jobs[job.path] = (0, answer)
+        return job
+
+    def job_report(self, job: BulkJob, longest_wait: float) -> JobReport:
+        """How far a job is."""
+        assert longest_wait >= 0
+        self.polls += 1
+        if self.job is None or job.path not in self._jobs:
+            return JobReport(state=JobState.GONE)
+        asked, answer = self._jobs[job.path]
+        self._jobs[job.path] = (asked + 1, answer)
+        return self.job(asked + 1, answer)
+
+    def _bulk(self, request: Attributes) -> Attributes:
         self._request("POST /Bulk")
         operations = request["Operations"]
         self.bulk_sizes.append(len(operations))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import PreconditionFailed, ScimRejected
-from reconciler.messages.bulk import BulkOperation, parse_bulk_response, to_bulk_request
+from reconciler.messages.bulk import BulkJob, BulkOperation, parse_bulk_response, to_bulk_request
 from reconciler.messages.codec import resource_path
 from reconciler.model.resource import GROUP_SCHEMA, USER_SCHEMA, Kind, LiveGroup, LiveUser, unpack
 from reconciler.scim.capabilities import read_capabilities
@@ -176,6 +176,7 @@ def test_bulk_gives_each_operation_its_own_result(target: Target) -> None:
         BulkOperation(bulk_id="e", method="DELETE", path=resource_path(Kind.USER, third.id)),
     )
     answer = client.bulk(to_bulk_request(operations, target.tenant.dialect))
+    assert not isinstance(answer, BulkJob)
     created, patched, duplicate, deleted = parse_bulk_response(answer, operations)
     assert created.status == 201
     assert created.id is not None
@@ -202,6 +203,7 @@ def test_a_stale_version_inside_bulk_is_refused(target: Target) -> None:
         data=_replace("title", "stale"),
     )
     answer = client.bulk(to_bulk_request([operation], target.tenant.dialect))
+    assert not isinstance(answer, BulkJob)
     [result] = parse_bulk_response(answer, [operation])
     assert result.status == 412
     live = client.get(Kind.USER, written.id)

@@ -180,13 +180,6 @@ def test_a_success_that_means_nothing_is_malformed(start: Start, status: int) ->
         client.get(Kind.USER, "u1")
 
 
-def test_d11_a_job_is_said_to_be_not_supported_yet(start: Start) -> None:
-    """202 from bulk is a job; until it can be polled, nothing pretends that it was done."""
-    _, client = start([Answer(status=202, body={"id": "bulk-job-1"})])
-    with pytest.raises(ScimMalformed, match="not supported yet"):
-        client.bulk({})
-
-
 def test_c4_the_write_of_a_configuration_may_be_accepted_for_later(start: Start) -> None:
     """202: only reading it back proves anything."""
     _, client = start([Answer(status=202, headers={"ETag": '"2"'})])

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.errors import ScimMalformed
 from reconciler.messages.bulk import (
     BULK_REQUEST_SCHEMA,
     BulkOperation,
     BulkResult,
+    JobState,
     parse_bulk_response,
+    parse_job,
     to_bulk_request,
 )
 from reconciler.model.dialect import PROFILES, Dialect, Profile
@@ -243,3 +246,94 @@ def test_every_operation_gets_exactly_one_result(rows: list[Any]) -> None:
     results = parse_bulk_response({"Operations": rows}, OPERATIONS)
     assert [result.bulk_id for result in results] == [operation.bulk_id for operation in OPERATIONS]
     assert all(result.status is None or 100 <= result.status < 600 for result in results)
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["COMPLETED", "completed", " Completed "])
+def test_d25_the_words_that_end_a_job_come_in_any_case(word: str) -> None:
+    """cxone.md section 5, E6 and D25: COMPLETED and FAILED."""
+    assert parse_job({"id": "j", "status": word, "errors": []}).state is JobState.COMPLETED
+    assert parse_job({"ID": "j", "STATUS": "failed"}).state is JobState.FAILED
+
+
+@pytest.mark.parametrize("word", ["IN_PROGRESS", "queued", "ok", "done", "200"])
+def test_every_other_word_means_that_a_job_goes_on(word: str) -> None:
+    """cxone.md section 5: only two words end it, so that nothing is taken for done by its looks."""
+    assert parse_job({"id": "j", "status": word, "Operations": []}).state is JobState.RUNNING
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"id": "j"}, {"status": None}, {"status": 200}, {"status": ""}, {"errors": []}]
+)
+def test_a_job_that_says_nothing_of_itself_is_malformed(document: dict[str, Any]) -> None:
+    """Neither running nor over: the question is asked again."""
+    with pytest.raises(ScimMalformed):
+        parse_job(document)
+
+
+def test_results_alone_say_that_a_job_is_over() -> None:
+    """Some services answer the question with the BulkResponse itself."""
+    report = parse_job({"operations": [{"bulkId": "op-1", "status": "201", "location": "/Users/u1"}]})
+    assert (report.state, report.errors) == (JobState.COMPLETED, None)
+    [result] = parse_bulk_response(report.document, [CREATE])
+    assert (result.status, result.id) == (201, "u1")
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ([], None),
+        (None, None),
+        ([{"code": "E1", "message": "no such role"}], "E1: no such role"),
+        ([{"Code": 17, "detail": "late"}, {"code": "E2"}, "plain"], "17: late; E2; plain"),
+        ([{"code": "E", "message": "same"}] * 3, "E: same"),
+        ([{}, {"unknown": "shape"}], "not said which"),
+        ("out of order", "out of order"),
+        (
+            [{"code": "E", "message": str(n)} for n in range(12)],
+            "; ".join(f"E: {n}" for n in range(10)) + "; and 2 more",
+        ),
+    ],
+)
+def test_d13_the_errors_of_a_job_are_read_in_every_shape(errors: object, said: str | None) -> None:
+    """cxone.md D13: `{code, message}`, and whatever else is there is still an error."""
+    assert parse_job({"status": "COMPLETED", "errors": errors}).errors == said
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_whatever_a_job_calls_its_errors_is_one_short_line(errors: object) -> None:
+    """It is printed on terminals."""
+    said = parse_job({"status": "failed", "errors": errors}).errors
+    assert said is None or (len(said) <= 300 and "\n" not in said)
+
+
+@pytest.mark.parametrize("status", [201, "201", {"code": "201"}], ids=["number", "string", "code"])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"detail": "taken"},
+        {"errors": [{"detail": "taken", "status": 409}]},
+        {"response": {"detail": "taken", "scimType": "uniqueness"}},
+    ],
+    ids=["detail", "errors", "response"],
+)
+def test_d12_d13_results_inside_a_job_are_read_as_those_of_a_synchronous_answer(
+    status: object, failure: dict[str, Any]
+) -> None:
+    """Three forms of the status, three shapes of an error."""
+    rows = [
+        {"bulkId": "op-1", "status": status, "location": "/v2/Users/u1"},
+        {"bulkId": "op-2", "status": "409", **failure},
+    ]
+    report = parse_job({"id": "j", "status": "Completed", "Operations": rows})
+    created, refused, missing = parse_bulk_response(report.document, OPERATIONS)
+    assert (created.status, created.id) == (201, "u1")
+    assert (refused.status, refused.detail) == (409, "taken")
+    assert missing.status is None
