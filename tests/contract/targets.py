@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reconciler.sandbox.config import AsyncBulk
 from reconciler.sandbox.server import SandboxConfig, SandboxServer
 from tests.cli.workplace import ADMIN, TOKEN, Service, service_of
 from tests.fakes.scripted_service import closed_port
@@ -30,7 +31,20 @@ class FeatureSet:
     @property
     def name(self) -> str:
         """How tests call it."""
-        return "-".join((self.server, *(f"no-{feature}" for feature in self.off), *map(str, self.settings.values())))
+        return "-".join((self.server, *(f"no-{feature}" for feature in self.off), *map(_word, self.settings.values())))
+
+    @property
+    def tells_results(self) -> bool:
+        """Whether a write is answered with what became of it; a job may be told to be over, and no more."""
+        job = self.settings.get("async_bulk")
+        return job is None or (job.shows_results and not job.late_by)
+
+
+def _word(setting: Any) -> str:
+    if not isinstance(setting, AsyncBulk):
+        return str(setting)
+    late = f"-late-by-{setting.late_by}" if setting.late_by else ""
+    return f"jobs-{'with' if setting.shows_results else 'without'}-results{late}"
 
 
 SANDBOXES = (
@@ -45,6 +59,11 @@ SANDBOXES = (
     FeatureSet("sandbox", settings={"max_operations": 7, "max_results": 10}),
     FeatureSet("sandbox", off=("cursor",)),
     FeatureSet("sandbox", settings={"cursor_only": True, "max_results": 10}),
+    FeatureSet("sandbox", settings={"async_bulk": AsyncBulk()}),
+    FeatureSet("sandbox", settings={"async_bulk": AsyncBulk(shows_results=False)}),
+    FeatureSet("sandbox", settings={"async_bulk": AsyncBulk(shows_results=False), "profile": "cxone"}),
+    FeatureSet("sandbox", off=("etag",), settings={"async_bulk": AsyncBulk(polls=3, shows_results=False)}),
+    FeatureSet("sandbox", settings={"async_bulk": AsyncBulk(late_by=2)}),
 )
 SCIM2_SERVERS = (
     FeatureSet("scim2-server"),
