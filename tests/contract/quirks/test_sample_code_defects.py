@@ -35,11 +35,19 @@ def _hired(quirky: Quirky) -> Quirky:
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 412, 413, 422, 429, 500, 501, 503])
-@pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
-def test_p1_an_error_tells_the_status_and_the_words_of_the_service(start: StartQuirky, bulk: bool, status: int) -> None:
+@pytest.mark.parametrize("where", ["request", "bulk request", "operation in bulk"])
+def test_p1_an_error_tells_the_status_and_the_words_of_the_service(start: StartQuirky, where: str, status: int) -> None:
     """P1: the format wrapped a nil error and dropped both. In text, in the log and in the receipt."""
-    quirky = start(bulk=bulk)
-    quirky.quirk = lambda seen, pass_on: pass_on() if seen.method == "GET" else refused(status, "no licence left")
+    error = refused(status, "no licence left")
+
+    def quirk(seen: Seen, pass_on: PassOn) -> Answer:
+        if seen.method == "GET" or where != "operation in bulk":
+            return pass_on() if seen.method == "GET" else error
+        told = {"status": str(status), "response": error.body}
+        return Answer(200, {"Operations": [{**operation, **told} for operation in document(seen)["Operations"]]})
+
+    quirky = start(bulk="bulk" in where)
+    quirky.quirk = quirk
     ended = _promoted(quirky).apply()
     assert ended.code in {1, 5, 6}, ended.out + ended.err
     causes = {item["cause"] for item in quirky.work.receipts()[-1]["outcomes"]}

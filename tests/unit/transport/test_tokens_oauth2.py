@@ -176,7 +176,7 @@ def test_a_token_is_not_dropped_because_an_older_one_was_refused() -> None:
 
 
 def test_many_threads_ask_for_one_token() -> None:
-    """cxone.md section 1: single flight. The first asks, the others wait for what it gets."""
+    """Defect S8, cxone.md section 1: single flight. The first asks, the others wait for what it gets."""
     threads_waiting = threading.Barrier(8)
     endpoint = Endpoint()
     source = endpoint.source()
