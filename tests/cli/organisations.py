@@ -1,17 +1,21 @@
-"""Two revisions of a made-up organisation, of the size and with the oddities of a real one.
+"""Two revisions of an organisation: the real one beside the checkout, and a made-up one of its size and oddities.
 
-What changes between the revisions is known by construction, so that a test can state it: see `Organisation.after`.
+What changes between the revisions of the made-up one is known by construction: see `Organisation.after`.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+
+COMMUNITY = Path(__file__).resolve().parents[3] / "shared" / "data" / "community"
+"""The people and teams of a real community; it lies beside the checkout, not in it."""
 
 GIVEN = ("Anaïs", "Bjørn", "Çelik", "Dara", "Eoin", "Fátima", "Grażyna", "Håkon", "Irène", "Jürgen", "Keïta", "Łucja")
 FAMILY = ("O'Hara", "van der Berg", "Nguyễn", "Smith-Jones", "Ōta", "d'Arc", "Müller", "Silva e Sousa", "李", "Ćosić")
@@ -99,6 +103,15 @@ SMALL = Organisation(
     created_users=20,
     created_groups=6,
 )
+
+
+def copy_community(revision: str, folder: Path, base_url: str) -> None:
+    """The `before` or `after` of the community as a tenant folder, aimed at a service."""
+    shutil.copytree(COMMUNITY / revision / "kubernetes-sigs", folder, copy_function=shutil.copyfile)
+    tenant_file = folder / "tenant.yaml"
+    text = tenant_file.read_text(encoding="utf-8")
+    assert text.count("http://127.0.0.1:8990/scim/v2") == 1
+    tenant_file.write_text(text.replace("http://127.0.0.1:8990/scim/v2", base_url), encoding="utf-8")
 
 
 def write(folder: Path, tenant: Json, users: Sequence[Json], groups: Sequence[Json]) -> None:

@@ -6,7 +6,6 @@ The real data lies beside the checkout, not in it; a made-up organisation of the
 from __future__ import annotations
 
 import math
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.organisations import LARGE, write
+from tests.cli.organisations import COMMUNITY, LARGE, copy_community, write
 from tests.cli.workplace import Service, Workplace
 
-COMMUNITY = Path(__file__).resolve().parents[3] / "shared" / "data" / "community"
 DISCOVERY = 3  # ServiceProviderConfig, ResourceTypes, Schemas
 PAGE, CHUNK = 100, 500
 
@@ -53,10 +51,7 @@ def case(request: pytest.FixtureRequest, work: Workplace, sandbox: Service) -> C
             continue
         if not COMMUNITY.is_dir():
             pytest.skip("the community data is not beside this checkout; the made-up organisation stands in for it")
-        shutil.copytree(COMMUNITY / revision / found.tenant, folder, copy_function=shutil.copyfile)
-        tenant_file = folder / "tenant.yaml"
-        text = tenant_file.read_text(encoding="utf-8")
-        tenant_file.write_text(text.replace("http://127.0.0.1:8990", sandbox.origin), encoding="utf-8")
+        copy_community(revision, folder, sandbox.base_url)
     return found
 
 

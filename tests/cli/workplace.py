@@ -83,7 +83,7 @@ class Service:
         total, query = 1, "startIndex=1&count=100"
         while len(rows) < total:
             status, page = self.call("GET", f"/{plural}?{query}")
-            if status == 400:  # it pages by cursor only, and in pages of its own
+            if status in {400, 501}:  # it pages by cursor only, and in pages of its own
                 _, page = self.call("GET", f"/{plural}")
             rows, total = rows + page.get("Resources", []), page["totalResults"]
             cursor = page.get("nextCursor")
