@@ -23,16 +23,16 @@ from reconciler.messages.operations import (
     Phase,
     Sending,
     Step,
+    as_written,
+    id_bytes,
     label_of,
-    overlaid,
     to_operation,
     to_steps,
-    with_ids,
 )
 from reconciler.model.change import Action, Change, MembershipChange, PreconditionKind
 from reconciler.model.dialect import Update
 from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
-from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey, pack, unpack
+from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.planner.binding import bind_labels
 from reconciler.planner.matching import find_live, index_live
@@ -96,18 +96,28 @@ class _Track:
 
 @dataclass(slots=True)
 class _Run:
-    """The running state of one apply. `unreadable` are groups of which the plan did not see the members."""
+    """The running state of one apply.
+
+    `unreadable` are groups of which the plan did not see the members. `created` are the labels of what was created.
+    """
 
     tools: Tools
     live: LiveState
     tracks: dict[ResourceKey, _Track]
     ids: dict[str, str]
     unreadable: frozenset[str]
+    id_bytes: int
+    created: set[str] = field(default_factory=set)
     created_groups: set[str] = field(default_factory=set)
 
     def names(self) -> Names:
         """What labels mean by now."""
-        return Names(self.ids, lambda member: member in self.live.groups or member in self.created_groups)
+        return Names(
+            self.ids,
+            lambda member: member in self.live.groups or member in self.created_groups,
+            learned=self.created,
+            id_bytes=self.id_bytes,
+        )
 
     def finish(self, track: _Track, outcome: Outcome, cause: str | None, *disagreements: Disagreement) -> None:
         """Give a change its one outcome."""
@@ -168,7 +178,7 @@ def _begin(changes: Sequence[Change], steps: Sequence[Step], live: LiveState, to
         for change in changes
     }
     unreadable = frozenset(group.id for group in live.groups.values() if group.members is None)
-    return _Run(tools, live, tracks, bind_labels(changes, live).ids, unreadable)
+    return _Run(tools, live, tracks, bind_labels(changes, live).ids, unreadable, id_bytes(live))
 
 
 def _apply_batch(run: _Run, steps: list[Step]) -> None:
@@ -299,25 +309,17 @@ def _note_written(run: _Run, track: _Track, reply: Reply) -> None:
         _note_created(run, track, reply.id)
         track.live = None  # the service may have added to it; what comes after reads it first
     elif track.live is not None:
-        track.live = _as_written(track.live, operation.step, run.ids)
+        track.live = as_written(track.live, operation.step, run.ids)
     _advance(run, track)
 
 
 def _note_created(run: _Run, track: _Track, identifier: str) -> None:
     track.id = identifier
-    run.ids[label_of(track.change.key)] = identifier
+    label = label_of(track.change.key)
+    run.ids[label] = identifier
+    run.created.add(label)
     if track.change.key.kind is Kind.GROUP:
         run.created_groups.add(identifier)
-
-
-def _as_written(live: LiveUser | LiveGroup, step: Step, ids: Mapping[str, str]) -> LiveUser | LiveGroup:
-    """The representation after a write, for a further write in this run; the version guards it."""
-    body = pack(overlaid(unpack(live.body), with_ids(step.attributes, ids)))
-    if isinstance(live, LiveUser):
-        return replace(live, body=body)
-    removed, added = {ids[label] for label in step.removed}, {ids[label] for label in step.added}
-    members = {*(member for member in live.members or () if member not in removed), *added}
-    return replace(live, body=body, members=tuple(sorted(members)))
 
 
 def _advance(run: _Run, track: _Track) -> None:

@@ -49,7 +49,12 @@ def chunk(
     return tuple(chunks)
 
 
+_VERSION_BYTES = 80
+"""More than a version takes: which one a later operation on the same resource carries is not known when estimating."""
+
+
 def operation_bytes(operation: Operation) -> int:
     """At least the bytes that one operation takes inside a BulkRequest, whatever the correlation dialect."""
     body = len(pack(operation.data)) if operation.data is not None else 0
-    return body + len(operation.path.encode()) + len(json.dumps(operation.version)) + _KEYS_BYTES
+    version = max(_VERSION_BYTES, len(json.dumps(operation.version))) if operation.method != "POST" else 0
+    return body + len(operation.path.encode()) + version + operation.padding + _KEYS_BYTES

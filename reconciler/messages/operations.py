@@ -6,7 +6,7 @@ estimate counts steps and the applier sends them: one function decides for both,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -24,8 +24,10 @@ from reconciler.model.resource import (
     LiveGroup,
     LiveUser,
     ResourceKey,
+    pack,
     unpack,
 )
+from reconciler.model.state import LiveState
 from reconciler.model.tenant import Limits, Tenant
 from reconciler.semantics.canonical import MANAGER_PATH, fold, merged_elements, set_at, value_at
 
@@ -279,7 +281,7 @@ class Operation:
     """One SCIM request, maybe inside bulk.
 
     `path` is relative to the base URL, `target` the id in it (None for a create); `version` is the ETag to match, or
-    None.
+    None. `padding` are bytes that it counts for beyond those it has (see `Names`).
     """
 
     step: Step
@@ -288,14 +290,30 @@ class Operation:
     target: str | None
     version: str | None
     data: Attributes | None
+    padding: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What labels mean at the time of sending: the id of each, and which ids are groups'."""
+    """What labels mean at the time of sending: the id of each, and which ids are groups'.
+
+    The ids of `learned` labels were given by the service in this run. Each counts for at least `id_bytes`, as in the
+    estimate, which is made before they are known: else chunks would not be cut where the estimate cut them.
+    """
 
     ids: Mapping[str, str]
     is_group: Callable[[str], bool]
+    learned: Container[str] = frozenset()
+    id_bytes: int = 0
+
+    def padding(self, step: Step) -> int:
+        """The bytes that the ids a step names are short of `id_bytes`."""
+        named = (*step.labels, label_of(step.change.key)) if step.change.action is Action.CREATE else step.labels
+        return sum(
+            max(0, self.id_bytes - len(self.ids[label].encode("utf-8", "replace")))
+            for label in named
+            if label in self.learned
+        )
 
     def member(self, member_id: str, dialect: Dialect) -> Member:
         """An element of `members`; `type` is explicit unless the dialect omits it (cxone.md section 8)."""
@@ -321,6 +339,7 @@ def to_operation(
             target=None,
             version=None,
             data=_creation_body(step, names, sending),
+            padding=names.padding(step),
         )
     if live is None:
         message = f"{step.change.key} has no live representation to update"
@@ -331,14 +350,38 @@ def to_operation(
     attributes = with_ids(step.attributes, names.ids)
     if sending.update(kind) is Update.PUT:
         data = _replacement_body(replace(step, attributes=attributes), live, names, sending)
-        return Operation(step=step, method="PUT", path=path, target=live.id, version=version, data=data)
+        return Operation(
+            step=step, method="PUT", path=path, target=live.id, version=version, data=data, padding=names.padding(step)
+        )
     data = to_patch(
         attributes,
         unpack(live.body),
         removed=[names.ids[label] for label in step.removed],
         added=[names.member(names.ids[label], sending.dialect) for label in step.added],
     )
-    return Operation(step=step, method="PATCH", path=path, target=live.id, version=version, data=data)
+    return Operation(
+        step=step, method="PATCH", path=path, target=live.id, version=version, data=data, padding=names.padding(step)
+    )
+
+
+def as_written(live: LiveUser | LiveGroup, step: Step, ids: Mapping[str, str]) -> LiveUser | LiveGroup:
+    """The representation after a step was written, for what comes after it."""
+    body = pack(overlaid(unpack(live.body), with_ids(step.attributes, ids)))
+    if isinstance(live, LiveUser):
+        return replace(live, body=body)
+    removed, added = {ids[label] for label in step.removed}, {ids[label] for label in step.added}
+    members = {*(member for member in live.members or () if member not in removed), *added}
+    return replace(live, body=body, members=tuple(sorted(members)))
+
+
+_SHORTEST_ID_BYTES = 36
+"""The length of a UUID."""
+
+
+def id_bytes(live: LiveState) -> int:
+    """The bytes that an id which the service has yet to give counts for: as many as the longest id it gave so far."""
+    longest = max((len(id_) for ids in (live.users, live.groups) for id_ in ids), default=0)
+    return max(_SHORTEST_ID_BYTES, longest)
 
 
 def with_ids(attributes: Iterable[AttributeChange], ids: Mapping[str, str]) -> tuple[AttributeChange, ...]:

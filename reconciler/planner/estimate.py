@@ -11,15 +11,24 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from reconciler.messages.chunking import chunk, operation_bytes
-from reconciler.messages.operations import Names, Phase, Sending, Step, to_operation, to_steps
+from reconciler.messages.operations import (
+    Names,
+    Phase,
+    Sending,
+    Step,
+    as_written,
+    id_bytes,
+    to_operation,
+    to_steps,
+)
 from reconciler.model.change import Action, Change, PreconditionKind
+from reconciler.model.dialect import Update
 from reconciler.model.plan import Capabilities, Estimate
 from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.model.tenant import Limits
 from reconciler.planner.references import Target
 
-_ID_TO_BE = "00000000-0000-0000-0000-000000000000"
 _CONFIGURATION_REQUESTS = 3  # GET, PUT, GET
 
 
@@ -40,13 +49,14 @@ def estimate_requests(inputs: EstimateInputs) -> Estimate:
     live, sending, limits = inputs.live, inputs.sending, inputs.limits
     steps = to_steps(inputs.changes, sending)
     requests = _comparisons(steps, sending)
-    names = Names({label: _id_of(target) for label, target in inputs.targets.items()}, live.groups.__contains__)
+    names = _names_to_be(inputs.targets, live)
+    written: dict[ResourceKey, LiveUser | LiveGroup] = {}
     for batch, members in groupby(steps, key=lambda step: step.batch):
         group = list(members)
         if batch[0] == Phase.CONFIGURE:
             requests += _CONFIGURATION_REQUESTS
         elif sending.bulk:
-            requests += _chunks(group, live, names, sending)
+            requests += _chunks(group, live, names, sending, written)
         else:
             requests += len(group)
     for kind in (Kind.USER, Kind.GROUP):
@@ -96,31 +106,43 @@ def _comparisons(steps: Sequence[Step], sending: Sending) -> int:
     return count
 
 
-def _chunks(steps: Sequence[Step], live: LiveState, names: Names, sending: Sending) -> int:
-    operations = [
-        to_operation(step, live_resource(step.change, live), names, sending, version=step.change.precondition.value)
-        for step in steps
-    ]
+def _names_to_be(targets: Mapping[str, Target], live: LiveState) -> Names:
+    """What labels mean, with made-up ids for what is to be created, as long as the applier counts them to be."""
+    length = id_bytes(live)
+    made_up = {Kind.USER: "u" * length, Kind.GROUP: "g" * length}
+    ids = {
+        label: made_up[target.kind] if isinstance(target, ResourceKey) else target for label, target in targets.items()
+    }
+    return Names(ids, lambda member: member in live.groups or member == made_up[Kind.GROUP], id_bytes=length)
+
+
+def _chunks(
+    steps: Sequence[Step],
+    live: LiveState,
+    names: Names,
+    sending: Sending,
+    written: dict[ResourceKey, LiveUser | LiveGroup],
+) -> int:
+    """How many bulk requests the steps of one batch are; `written` is what earlier batches made of the resources."""
+    operations = []
+    for step in steps:
+        change = step.change
+        resource = written.get(change.key) or _live_resource(change, live, names.id_bytes)
+        operations.append(to_operation(step, resource, names, sending, version=change.precondition.value))
+        if sending.update(change.key.kind) is Update.PUT:  # the next one carries all of it again
+            written[change.key] = as_written(resource, step, names.ids)
     chunks = chunk(
         operations, operation_bytes, max_operations=sending.max_operations, max_bytes=sending.max_payload_bytes
     )
     return len(chunks)
 
 
-def live_resource(change: Change, live: LiveState) -> LiveUser | LiveGroup | None:
-    """The live resource that a change is about; a deferred step of a create has a stand-in of its future shape."""
-    if change.id is None:
-        return _stand_in(change)
-    return live.users.get(change.id) or live.groups.get(change.id)
-
-
-def _stand_in(change: Change) -> LiveUser | LiveGroup:
+def _live_resource(change: Change, live: LiveState, length: int) -> LiveUser | LiveGroup:
+    """The live resource that a change is about; for a create a stand-in of its future shape."""
+    found = live.users.get(change.id or "") or live.groups.get(change.id or "")
+    if found is not None:
+        return found
+    id_ = "0" * length
     if change.key.kind is Kind.USER:
-        return LiveUser(
-            id=_ID_TO_BE, user_name=change.key.name, external_id=None, active=True, version=None, body=b"{}"
-        )
-    return LiveGroup(id=_ID_TO_BE, display_name=change.key.name, external_id=None, version=None, body=b"{}", members=())
-
-
-def _id_of(target: Target) -> str:
-    return _ID_TO_BE if isinstance(target, ResourceKey) else target
+        return LiveUser(id=id_, user_name=change.key.name, external_id=None, active=True, version=None, body=b"{}")
+    return LiveGroup(id=id_, display_name=change.key.name, external_id=None, version=None, body=b"{}", members=())
