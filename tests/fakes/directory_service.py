@@ -91,6 +91,7 @@ class DirectoryService:
     max_operations: int = 1000
     max_payload: int = 10_485_760
     page_cap: int = 1000
+    id_format: str = "new-{kind}/{number}"  # ids may hold any character
     store: Callable[[Kind, Attributes], Attributes] | None = None
     faults: dict[int, Fault] = field(default_factory=dict)
     fault_for: Callable[[int, str, str], Fault] | None = None
@@ -350,7 +351,7 @@ class DirectoryService:
     def _create(self, kind: Kind, data: Attributes) -> str:
         resource = self._replaced(kind, data)
         self._created += 1
-        id_ = f"new-{kind.value.lower()}/{self._created}"  # ids may hold any character
+        id_ = self.id_format.format(kind=kind.value.lower(), number=self._created)
         self._accept(kind, resource, id_)
         self._of(kind)[id_] = resource
         self._touch(id_)
