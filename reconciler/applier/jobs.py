@@ -118,7 +118,7 @@ def _passes(error: ScimError) -> bool:
 
 def named(job: BulkJob) -> str:
     """How people are told of a job: by its id on one line."""
-    return f"job {shorten(job.id)}"
+    return f"job {shorten(job.id) or shorten(job.path)}"
 
 
 def _open(job: BulkJob, why: str) -> JobOpen:

@@ -92,7 +92,8 @@ class TerminalListener(PlainListener):
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         super().phase_started(name, total)
-        if self._bar is not None:  # a part of a part: it has no bar of its own
+        if self._bar is not None and self._task is not None:  # a part of a part: it has no bar of its own
+            self._bar.update(self._task, description=name, refresh=True)
             return
         self._bar = Progress(
             SpinnerColumn(),
@@ -122,10 +123,12 @@ class TerminalListener(PlainListener):
             self._bar.update(self._task, completed=done, total=total)
 
     def phase_finished(self, detail: str = "") -> None:
-        """Replace the bar with a line."""
+        """Replace the bar with a line; the end of a part of a part leaves it to the part around it."""
         if len(self._phases) == 1:
             self._stop()
         super().phase_finished(detail)
+        if self._bar is not None and self._task is not None and self._phases:
+            self._bar.update(self._task, description=self._phases[-1], refresh=True)
 
     def _say(self, text: str) -> None:
         if self._bar is not None:

@@ -186,35 +186,20 @@ class ScimClient:
         _expect(response, {200, 201}, self._error)
         return self._object(response, url)
 
-    def _accepted(self, response: Response, url: str) -> Attributes | BulkJob:
-        """A job by the `id` in the body, else by a Location; or results that are there already."""
+    def _accepted(self, response: Response, url: str) -> BulkJob:
+        """The job of a 202, by the `id` in the body, else by a Location."""
         try:
-            document = parse_object(response.body)
+            fields = {key.lower(): value for key, value in parse_object(response.body).items()}
         except ScimMalformed:  # an empty body is the rule of RFC 9967
-            document = {}
-        fields = {key.lower(): value for key, value in document.items()}
-        identifier, segment = fields.get("id"), None
-        if isinstance(identifier, str):
-            segment = path_segment(identifier)
+            fields = {}
+        identifier = fields.get("id")
+        segment = path_segment(identifier) if isinstance(identifier, str) else None
         if segment is not None:
             return BulkJob(str(identifier), f"{urlsplit(self._base_url).path}/Bulk/{segment}")
-        if isinstance(fields.get("operations"), list):
-            return document
-        path = None if response.header("set-txn") else self._own_path(url, response.header("location"))
+        path = None if response.header("set-txn") else _own_path(url, response.header("location"))
         if path is None:
             raise _no_job()
         return BulkJob(id_in_location(path) or path, path)
-
-    def _own_path(self, url: str, location: str | None) -> str | None:
-        """Path and query of a Location at this service; None for anywhere else."""
-        try:
-            target, own = urlsplit(urljoin(url, location or "")), urlsplit(url)
-            is_own = (target.scheme, target.hostname, target.port) == (own.scheme, own.hostname, own.port)
-        except ValueError:
-            return None
-        if not location or not is_own or target.path == own.path:
-            return None
-        return f"{target.path}?{target.query}" if target.query else target.path
 
     def job_report(self, job: BulkJob, longest_wait: float) -> JobReport:
         """Ask once how far a job is (cxone.md E6). Stands outside `requests` (SPEC section 6).
@@ -330,6 +315,18 @@ class ScimClient:
             return PreconditionFailed(response.status, scim_type=said.scim_type, detail=detail)
         hint = _hint(response, said)
         return ScimRejected(response.status, scim_type=said.scim_type, detail=detail, hint=hint)
+
+
+def _own_path(url: str, location: str | None) -> str | None:
+    """Path and query of a Location at the origin of `url`, which it answers; None for anywhere else and for itself."""
+    try:
+        target, own = urlsplit(urljoin(url, location or "")), urlsplit(url)
+        is_own = (target.scheme, target.hostname, target.port) == (own.scheme, own.hostname, own.port)
+    except ValueError:
+        return None
+    if not is_own or target.path == own.path:
+        return None
+    return f"{target.path}?{target.query}" if target.query else target.path
 
 
 def _no_job() -> ScimAccepted:

@@ -222,6 +222,37 @@ def test_taking_over_is_for_one_tenant(work: Workplace, gate: Gate) -> None:
     assert "acme" in ended.err
 
 
+@pytest.mark.parametrize("results", [True, False], ids=["results", "no-results"])
+def test_what_somebody_changed_meanwhile_is_kept_also_inside_a_job(
+    work: Workplace, start_sandbox: StartSandbox, results: bool
+) -> None:
+    """P3: the version in an operation guards it. A managed value is a conflict, an unmanaged one is kept."""
+    service = start_sandbox(async_bulk=AsyncBulk(polls=1, shows_results=results))
+    work.organisation(service.base_url)
+    work.converge()
+    people = work.root / "acme" / "people.yaml"
+    people.write_text(people.read_text(encoding="utf-8").replace("title: Agent", "title: Chief"), encoding="utf-8")
+
+    def hook(seen: Seen, pass_on: PassOn) -> Answer:
+        if seen.method == "POST" and not edited:
+            edited.append(seen.path)
+            service.patch("Users", "ann@example.com", {"op": "replace", "path": "title", "value": "Foreign"})
+            service.patch("Users", "bob@example.com", {"op": "replace", "path": "nickName", "value": "Bobby"})
+        return pass_on()
+
+    edited: list[str] = []
+    with interposed(service.origin, hook) as (_, origin):
+        work.tenant(f"{origin}/scim/v2")
+        ended = work.run("apply", "--yes")
+    assert ended.code == 5, ended.out + ended.err
+    users = service.all("Users")
+    titles = {name.partition("@")[0]: user["title"] for name, user in users.items()}
+    assert titles == {"ann": "Foreign", "bob": "Chief", "cyd": "Coach", "dan": "Chief"}
+    assert users["bob@example.com"]["nickName"] == "Bobby"
+    assert work.outcomes()["User/ann@example.com"] == "conflict"
+    assert "1 rebased" in ended.out
+
+
 LIES: dict[str, Callable[[dict[str, object]], dict[str, object]]] = {
     "completed-with-errors": lambda job: {**job, "errors": [{"code": "E1", "message": "one was late"}]},
     "failed-after-all": lambda job: {**job, "status": "failed", "Operations": []},

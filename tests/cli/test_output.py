@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from reconciler.cli.listening import TerminalListener
 from reconciler.schemas import checker
 from tests.cli.conftest import StartSandbox
 from tests.cli.workplace import Service, Workplace
@@ -232,6 +233,24 @@ def test_a_terminal_gets_color_and_its_cursor_back(acme: Workplace, sandbox: Ser
     assert code == 1
     assert f"{ESCAPE}[?25l" in out
     assert out.count(f"{ESCAPE}[?25l") == out.count(f"{ESCAPE}[?25h")
+
+
+def test_a_part_within_a_part_is_named_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits ten minutes for a job sees what is waited for."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w", encoding="utf-8") as stream:
+        listener = TerminalListener(stream)
+        listener.phase_started("applying", 2)
+        listener.phase_started("waiting for job 7")
+        waiting = os.read(leader, 65536).decode()
+        listener.phase_finished("it is over")
+        after = os.read(leader, 65536).decode()
+        listener.phase_finished("2 of 2 changes ended")
+        listener.run_finished("acme", 0)
+    os.close(leader)
+    assert "waiting for job 7" in waiting
+    assert after.rindex("applying") > after.rindex("waiting for job 7: it is over")
 
 
 def test_no_color_means_none_on_a_terminal_too(acme: Workplace) -> None:
