@@ -17,8 +17,8 @@ from reconciler.model.plan import Plan
 from reconciler.model.resource import Kind, LiveGroup, LiveUser
 from reconciler.model.state import LiveState
 from reconciler.planner.binding import Bound, bind_labels
-from reconciler.planner.diff import Rules
 from reconciler.planner.matching import Index, Live, find_live, index_live
+from reconciler.planner.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

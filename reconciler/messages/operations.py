@@ -156,13 +156,28 @@ def _creation_steps(change: Change, sending: Sending, level: int, *, defer_manag
 
 
 def _user_steps(change: Change, level: int, *, defer_manager: bool) -> list[Step]:
-    """One step in the phase that the change belongs to, unless a part of it has to wait for another resource."""
-    narrowing = any(narrows(attribute) for attribute in change.attributes)
+    """One step in the phase that the change belongs to, unless a part of it has to wait for another resource.
+
+    A deactivation is sent by itself before everything else: what a service makes of another attribute cannot stop it.
+    """
+    cut, others = _split(change.attributes, lambda a: a.path == "active" and a.after is False)
+    if not cut or not others:
+        return _steps_of_user(change, change.attributes, 0, level, defer_manager=defer_manager)
+    return [
+        Step(change, Phase.REVOKE, 0, cut),
+        *_steps_of_user(change, others, 1, level, defer_manager=defer_manager),
+    ]
+
+
+def _steps_of_user(
+    change: Change, attributes: tuple[AttributeChange, ...], revoking: int, level: int, *, defer_manager: bool
+) -> list[Step]:
+    narrowing = any(narrows(attribute) for attribute in attributes)
     if narrowing and level == 0 and not defer_manager:
-        return [Step(change, Phase.REVOKE, 0, change.attributes)]
-    first, rest = _split(change.attributes, lambda a: narrowing and a.path in _REVOCABLE)
+        return [Step(change, Phase.REVOKE, revoking, attributes)]
+    first, rest = _split(attributes, lambda a: narrowing and a.path in _REVOCABLE)
     now, later = _split(rest, lambda a: not (defer_manager and a.path == MANAGER_PATH))
-    steps = [Step(change, Phase.REVOKE, 0, first)] if first else []
+    steps = [Step(change, Phase.REVOKE, revoking, first)] if first else []
     steps += [Step(change, Phase.WRITE, level, now)] if now else []
     return steps + ([Step(change, Phase.GRANT, 0, later)] if later else [])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TypeVar
 
 from reconciler.model.resource import (
@@ -37,9 +38,33 @@ class DesiredState:
     exclusives: tuple[Exclusive, ...] = ()
 
 
+class Standing(StrEnum):
+    """Whether what git declared before is known, and if not, why that is so (SPEC section 6)."""
+
+    USABLE = "usable"
+    FIRST_RUN = "first-run"
+    UNTRACKED = "untracked"
+    UNUSABLE = "unusable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseState:
-    """What git declared when each resource was last proven. It comes with the ledger; until then there is none."""
+    """What git declared at the last complete receipt (`states[0]`) and at every attempt since, oldest first.
+
+    `standing` other than USABLE has no states, and `detail` says why in plain words. `commit` is that of the receipt.
+    `proven` maps the ids of resources that were proven since to the position of the first state that still counts for
+    them; for all others every state does. `known` are the ids that the receipt proved to be git's. `released` has the
+    users that git took out and deactivated, with the RFC 3339 time. `recent_removals` are those of the last 24 hours.
+    """
+
+    standing: Standing = Standing.UNTRACKED
+    detail: str = "outside a git checkout"
+    commit: str | None = None
+    states: tuple[DesiredState, ...] = ()
+    proven: Mapping[str, int] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    released: Mapping[str, str] = field(default_factory=dict)
+    recent_removals: Mapping[Kind, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

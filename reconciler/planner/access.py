@@ -49,6 +49,9 @@ def build_access_graph(changes: Iterable[Change], targets: Mapping[str, Target],
             graph.added.setdefault(targets[label], set()).add(group)
         for label in change.members.removed:
             graph.removed.setdefault(targets[label], set()).add(group)
+        deleted = live.groups.get(change.id or "") if change.action is Action.DELETE else None
+        for member in (deleted.members or ()) if deleted is not None else ():
+            graph.removed.setdefault(member, set()).add(group)
     return graph
 
 

@@ -16,6 +16,14 @@ class Page:
 
 
 GUARD_PAGES: Mapping[str, Page] = {
+    "no-base": Page(
+        "What git declared at the last complete run is not known, or cannot be trusted: the ledger is missing, was "
+        "rewound or forged, belongs to another target, or names a commit that the one applied does not come from.",
+        "Without that memory nothing that git once granted would ever be taken back, and nobody would notice.",
+        "The plan's first line says what is wrong with the ledger and names the cure. A tenant that was never applied "
+        "from git: `apply --first-run`. A renamed tenant, a new base URL, a rewritten history: `apply --continue-from "
+        "ENTRY`. There is no override.",
+    ),
     "incomplete-inventory": Page(
         "The plan creates users or groups although the list of those that exist could not be read completely.",
         "A short read looks exactly like an empty tenant. Acting on it creates everybody a second time.",
@@ -24,12 +32,13 @@ GUARD_PAGES: Mapping[str, Page] = {
         "There is no override.",
     ),
     "empty-desired": Page(
-        "Git declares no user (or no group) at all, although `ownership` says that all live ones are its own.",
+        "Git declares no user (or no group) at all, although it did before, or although `ownership` says that all live "
+        "ones are its own.",
         "A wrong --root or a broken checkout must not read as 'nobody works here any more'.",
         "Check the folder. If git really is to own nothing, set `ownership` to `declared`.",
     ),
     "removal-share": Page(
-        "More users would be deactivated or deleted than 10 percent of the managed ones, or than 25 "
+        "More users or groups would be deactivated or deleted than 10 percent of the managed ones, or than 25 "
         "(more than 1 where there are fewer than 10, more than 5 where there are fewer than 50).",
         "A wrong merge that empties a file locks a contact center out.",
         "Read the list of removals in the plan. If it is right: --allow removal-share=N for this run, or another "
@@ -51,21 +60,42 @@ GUARD_PAGES: Mapping[str, Page] = {
         "Access to administration is what an attacker, or a slip, asks for first.",
         "Have the gain approved by somebody who may. Then --allow privileged-gain=N.",
     ),
+    "update-share": Page(
+        "More users or groups would be updated than 10 percent of the managed ones, or than 200 (5 always may). The "
+        "first run is exempt.",
+        "One slip in a file's `defaults` changes everybody.",
+        "Read the updates in the plan. If they are right: --allow update-share=N.",
+    ),
+    "missing-share": Page(
+        "More than 10 percent of what git declared at the last complete run is not in the tenant any more.",
+        "It may be the wrong tenant, or somebody is deleting things there.",
+        "Look at the tenant. If the resources are to be made again: --allow missing-share=N.",
+    ),
     "protected": Page(
         "A user listed under `protected` would be deactivated, deleted or renamed; or somebody would lose a protected "
         "group or role; or a protected group would be deleted or renamed.",
         "Break-glass accounts and administrators are the way back in when something goes wrong.",
         "If it is meant: --allow protected=N.",
     ),
+    "minimum-members": Page(
+        "A group listed under `protected` would have fewer than two active members, and fewer than it has now.",
+        "The last administrators cannot let anybody in any more, not even themselves.",
+        "Keep enough members, set `guards: {minimum-members: N}` in tenant.yaml, or --allow minimum-members=N.",
+    ),
+    "self-lockout": Page(
+        "The account that the reconciler itself signs in with, or the tenant's `authenticationSchemes`, would change.",
+        "A run that locks itself out cannot be undone by the next one.",
+        "Change it by hand where the service is administered. If it is meant: --allow self-lockout.",
+    ),
     "identity-reuse": Page(
-        "An inactive user would be adopted by userName alone, an externalId would land on a user who has another one, "
-        "or a userName or e-mail address of somebody else would pass to this one.",
+        "An inactive user would be adopted by userName alone, an externalId would land on a user whom git never knew "
+        "as that person, or a userName or e-mail address would pass from one externalId to another.",
         "A recycled address must not inherit the access of the person who had it before.",
         "Find out whether it is the same person. If so: --allow identity-reuse=N. If not: give the new person another "
         "name, or delete the old account first.",
     ),
     "drifted-reactivation": Page(
-        "An inactive user would be activated again, and nothing in git says that this is new.",
+        "An inactive user would be activated again, and git did not change its mind about that since the last run.",
         "Somebody may have suspended the account in the tenant for a reason.",
         "Ask who suspended it. If it is to be active: --allow drifted-reactivation=N. If not: `active: false` in git.",
     ),
@@ -92,6 +122,17 @@ GUARD_PAGES: Mapping[str, Page] = {
         "A membership would be given to a user who is, or would be, inactive.",
         "It gives nothing now, and everything on the day somebody reactivates the account.",
         "Remove the membership, or activate the user. If it is meant: --allow inactive-member=N.",
+    ),
+    "churn": Page(
+        "Together with those of the last 24 hours, which the ledger remembers, more users or groups would be removed "
+        "than twice what `removal-share` admits.",
+        "Many small runs can do what one large run may not.",
+        "Read who was removed today. If all of it is right: --allow churn=N.",
+    ),
+    "time-budget": Page(
+        "Applying the plan is estimated to take longer than `--max-minutes` says.",
+        "A run that a pipeline kills half way leaves work for the next one.",
+        "Raise --max-minutes, raise `limits: {requestsPerMinute: N}` if the service admits more, or apply in parts.",
     ),
 }
 
@@ -121,6 +162,21 @@ FINDING_PAGES: Mapping[str, Page] = {
         "What is in the job may still be carried out. Sending it again could do it twice.",
         "Run `apply`: it asks after the job first and plans when it is over. If you know that it will never be carried "
         "out, `apply --take-over RUN` goes on without it.",
+    ),
+    "deletion-pending": Page(
+        "Git took this user out. The account is inactive and is deleted once `removal: {deleteAfter: ...}` is over.",
+        "Until then the person can come back to the same account.",
+        "Nothing; declare the user again to keep the account.",
+    ),
+    "deletion-cancelled": Page(
+        "Git took this user out and the account was to be deleted, but somebody reactivated it in the tenant.",
+        "An account in use is not deleted behind anybody's back.",
+        "Declare the user in git, or deactivate the account.",
+    ),
+    "given-up": Page(
+        "Git does not declare this attribute any more, and it is one that is not cleared: it keeps its value.",
+        "Clearing externalId, e-mail addresses, a required attribute or `active` would do more harm than good.",
+        "Nothing; or declare the attribute with the value that it is to have.",
     ),
     "cosmetic": Page(
         "A value differs from git in upper and lower case only.",

@@ -6,112 +6,45 @@ alone: `--allow GUARD=N` admits up to N for one run, except where a guard has no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from reconciler.messages.operations import access_values
 from reconciler.model.change import Action, Change
-from reconciler.model.plan import Access, GuardVerdict, Verdict
-from reconciler.model.resource import Kind, LiveGroup, LiveUser, unpack
-from reconciler.model.state import Exclusive, LiveState
-from reconciler.model.tenant import Owned, ShareLimit, Tenant
-from reconciler.planner.access import AccessGraph, effective_groups, group_name, touched_users
-from reconciler.planner.references import Directory, Target
-from reconciler.semantics.canonical import fold, value_at
+from reconciler.model.plan import GuardVerdict, Verdict
+from reconciler.model.resource import Kind, LiveGroup
+from reconciler.model.state import LiveState, Standing
+from reconciler.planner.access import effective_groups, group_name, touched_users
+from reconciler.planner.guarding import (
+    SHARE_FLOOR,
+    Count,
+    Guard,
+    GuardInputs,
+    Holdings,
+    examples,
+    held_by,
+    limit_of,
+    many,
+    removal_limit,
+    removed,
+)
+from reconciler.planner.memory_guards import (
+    churn,
+    drifted_reactivation,
+    empty_desired,
+    identity_reuse,
+    missing_share,
+    no_base,
+    worst_of,
+)
+from reconciler.planner.references import Target
+from reconciler.semantics.canonical import fold
 from reconciler.semantics.graph import Children, heights, longest_chain, parents_of, reachable, shortest_path
 from reconciler.semantics.policy import violations
 
-DEFAULT_SHARES: Mapping[str, ShareLimit] = {
-    "removal-share": ShareLimit(percent=10, max=25),
-    "access-loss": ShareLimit(percent=10, max=100),
-    "membership-share": ShareLimit(percent=50, max=None),
-}
-NO_OVERRIDE = frozenset({"incomplete-inventory", "nesting"})
-_EXAMPLES = 3
-_SHARE_FLOOR = 5
-_SMALL_FOR_REMOVALS = 10
+NO_OVERRIDE = frozenset({"incomplete-inventory", "nesting", "no-base"})
+"""Without a base nobody knows what would be forgotten; `--first-run` and `--continue-from` say so, not `--allow`."""
+PLURALS = {Kind.USER: "users", Kind.GROUP: "groups"}
 _SMALL_FOR_ACCESS = 20
 _MEMBERS_WORTH_A_SHARE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Holdings:
-    """What one user holds beside groups: folded roles and entitlements, effective (none while inactive)."""
-
-    roles: frozenset[str] = frozenset()
-    entitlements: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardInputs:
-    """What the guards judge: the changes, and the world before and after them.
-
-    `managed` counts the live resources of each kind that git declares. `holdings` has (before, after) for every user
-    with a change. `empty` are the kinds of which git declares nothing, and `pending` the keys of groups that lose
-    members whom git does not name, although names of theirs are pending.
-    """
-
-    tenant: Tenant
-    changes: Sequence[Change]
-    live: LiveState
-    directory: Directory
-    targets: Mapping[str, Target]
-    graph: AccessGraph
-    access: Access
-    managed: Mapping[Kind, int]
-    empty: frozenset[Kind]
-    exclusives: Sequence[Exclusive]
-    pending: frozenset[str] = frozenset()
-    holdings: Mapping[Target, tuple[Holdings, Holdings]] = field(default_factory=dict)
-
-    def share(self, guard: str) -> ShareLimit:
-        """The tenant's limit for a guard, each half of it defaulting to SPEC section 8."""
-        default = DEFAULT_SHARES[guard]
-        own = self.tenant.guards.shares.get(guard, ShareLimit())
-        return ShareLimit(
-            percent=own.percent if own.percent is not None else default.percent,
-            max=own.max if own.max is not None else default.max,
-        )
-
-    def user_changes(self, *actions: Action) -> list[Change]:
-        """The changes of users with one of the actions."""
-        return [c for c in self.changes if c.key.kind is Kind.USER and c.action in actions]
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """What a guard found: how many, how many it admits, and what they are."""
-
-    count: int
-    limit: int
-    detail: str
-
-
-Guard = Callable[[GuardInputs], Count]
-
-
-def holdings_of(changes: Sequence[Change], live: LiveState) -> dict[Target, tuple[Holdings, Holdings]]:
-    """Before and after for every user with a change; an inactive user holds nothing effectively."""
-    holdings: dict[Target, tuple[Holdings, Holdings]] = {}
-    for change in changes:
-        if change.key.kind is not Kind.USER:
-            continue
-        user = live.users.get(change.id) if change.id is not None else None
-        after = {attribute.path: attribute.after for attribute in change.attributes}
-        was_active = user is not None and user.active is not False
-        is_active = after.get("active", was_active) is not False and change.action is not Action.DELETE
-        held = _holdings(unpack(user.body)) if user is not None else Holdings()
-        future = Holdings(
-            access_values(after["roles"]) if "roles" in after else held.roles,
-            access_values(after["entitlements"]) if "entitlements" in after else held.entitlements,
-        )
-        holdings[change.id or change.key] = (held if was_active else Holdings(), future if is_active else Holdings())
-    return holdings
-
-
-def _holdings(body: Mapping[str, object]) -> Holdings:
-    return Holdings(access_values(body.get("roles")), access_values(body.get("entitlements")))
 
 
 def check_guards(inputs: GuardInputs, allowed: Mapping[str, int | None]) -> tuple[GuardVerdict, ...]:
@@ -140,28 +73,15 @@ def incomplete_inventory(inputs: GuardInputs) -> Count:
     return Count(len(problems), 0, "; ".join(problems) or "what the plan relies on was read completely")
 
 
-def empty_desired(inputs: GuardInputs) -> Count:
-    """Git declares nothing of a kind although everything live is said to be its own."""
-    owned = inputs.tenant.ownership
-    problems = [
-        f"git declares no {kind.value} although `ownership` claims all {count} live ones"
-        for kind, owner, count in (
-            (Kind.USER, owned.users, len(inputs.live.users)),
-            (Kind.GROUP, owned.groups, len(inputs.live.groups)),
-        )
-        if kind in inputs.empty and owner is Owned.ALL and count
-    ]
-    return Count(len(problems), 0, "; ".join(problems) or "git declares something of every kind it owns")
-
-
 def removal_share(inputs: GuardInputs) -> Count:
-    """Too many users at once would be deactivated or deleted."""
-    removed = inputs.user_changes(Action.DEACTIVATE, Action.DELETE)
-    managed = inputs.managed[Kind.USER]
-    floor = 1 if managed < _SMALL_FOR_REMOVALS else _SHARE_FLOOR
-    limit = _limit(inputs.share("removal-share"), managed, floor)
-    names = _examples(change.key.name for change in removed)
-    return Count(len(removed), limit, f"{len(removed)} of {managed} managed users would be removed{names}")
+    """Too many users or groups at once would be deactivated or deleted."""
+    found: list[Count] = []
+    for kind in (Kind.USER, Kind.GROUP):
+        gone = removed(inputs, kind)
+        names = examples(change.key.name for change in gone)
+        detail = f"{len(gone)} of {inputs.managed[kind]} managed {PLURALS[kind]} would be removed{names}"
+        found.append(Count(len(gone), removal_limit(inputs, kind), detail))
+    return worst_of(found)
 
 
 def access_loss(inputs: GuardInputs) -> Count:
@@ -171,9 +91,9 @@ def access_loss(inputs: GuardInputs) -> Count:
         if before.roles - after.roles or before.entitlements - after.entitlements:
             losing.add(inputs.directory.label(target).removeprefix("user:"))
     managed = inputs.managed[Kind.USER]
-    floor = 2 if managed < _SMALL_FOR_ACCESS else _SHARE_FLOOR
-    limit = _limit(inputs.share("access-loss"), managed, floor)
-    detail = f"{len(losing)} of {managed} managed users would lose a group, role or entitlement{_examples(losing)}"
+    floor = 2 if managed < _SMALL_FOR_ACCESS else SHARE_FLOOR
+    limit = limit_of(inputs.share("access-loss"), managed, floor)
+    detail = f"{len(losing)} of {managed} managed users would lose a group, role or entitlement{examples(losing)}"
     return Count(len(losing), limit, detail)
 
 
@@ -196,8 +116,8 @@ def membership_share(inputs: GuardInputs) -> Count:
             _would_be_active(inputs.targets[label], becoming, inputs.live) for label in added
         ):
             problems.append(f"{group.display_name} (its last active member)")
-    detail = f"{_many(problems, 'group')} would lose over {percent:g} % of the members or the last active one"
-    return Count(len(problems), 0, detail + _examples(problems))
+    detail = f"{many(problems, 'group')} would lose over {percent:g} % of the members or the last active one"
+    return Count(len(problems), 0, detail + examples(problems))
 
 
 def _loses_last_active(group: LiveGroup, gone: Collection[Target | None], live: LiveState) -> bool:
@@ -218,6 +138,62 @@ def _is_active(member: str, live: LiveState) -> bool:
     return user.active is not False if user is not None else member in live.groups
 
 
+def update_share(inputs: GuardInputs) -> Count:
+    """Too many users or groups at once would be changed; the first run may change all that differs."""
+    found: list[Count] = []
+    for kind in (Kind.USER, Kind.GROUP):
+        names = [c.key.name for c in inputs.changes if c.key.kind is kind and c.action is Action.UPDATE]
+        managed = inputs.managed[kind]
+        limit = limit_of(inputs.share("update-share"), managed, SHARE_FLOOR)
+        detail = f"{len(names)} of {managed} managed {PLURALS[kind]} would be updated{examples(names)}"
+        is_first = inputs.base.standing is Standing.FIRST_RUN
+        found.append(Count(len(names), max(limit, len(names)) if is_first else limit, detail))
+    return worst_of(found)
+
+
+def minimum_members(inputs: GuardInputs) -> Count:
+    """A protected group would have fewer active members than its minimum, and fewer than now."""
+    minimum = inputs.tenant.guards.minimum_members
+    shown, listed = _protected_groups(inputs), _protected(inputs, "group:")
+    becoming = {change.id or change.key: _active_after(change) for change in inputs.changes}
+    gone = {change.id for change in inputs.changes if change.action is Action.DELETE}
+    problems = []
+    for group in inputs.live.groups.values() if listed else ():
+        name = group_name(group.id, inputs.directory)
+        if name not in shown or group.members is None:
+            continue
+        before = sum(1 for member in group.members if _is_active(member, inputs.live))
+        staying = [m for m in group.members if group.id not in inputs.graph.removed.get(m, ()) and m not in gone]
+        joining = [m for m, groups in inputs.graph.added.items() if group.id in groups]
+        after = sum(1 for m in (*staying, *joining) if _would_be_active(m, becoming, inputs.live))
+        if after < min(before, minimum):
+            problems.append(f"{shown[name]} ({after} instead of {before})")
+    detail = f"{many(problems, 'protected group')} would have fewer than {minimum} active members"
+    return Count(len(problems), 0, detail + examples(problems))
+
+
+def self_lockout(inputs: GuardInputs) -> Count:
+    """The reconciler's own account, or how clients sign in, would change."""
+    problems = []
+    own = fold(inputs.own_account) if inputs.own_account else None
+    for change in inputs.changes:
+        if change.key.kind is Kind.SERVICE_PROVIDER_CONFIG:
+            paths = [a.path for a in change.attributes if a.path.partition(".")[0] == "authenticationSchemes"]
+            problems += [f"{path} would change" for path in paths]
+        elif change.key.kind is Kind.USER and own is not None:
+            names = {fold(change.key.name), fold(_live_name(change, inputs.live) or ""), change.anchor, change.id}
+            problems += [f"{change.key.name} is the reconciler's own account"] if own in names else []
+    return Count(len(problems), 0, "; ".join(problems) or "the way the reconciler signs in stays as it is")
+
+
+def time_budget(inputs: GuardInputs) -> Count:
+    """Applying would take longer than `--max-minutes`."""
+    if inputs.max_minutes is None:
+        return Count(0, 0, "no limit is set")
+    detail = f"applying takes about {many(range(inputs.minutes), 'minute')}, {inputs.max_minutes} are allowed"
+    return Count(inputs.minutes, inputs.max_minutes, detail)
+
+
 def privileged_gain(inputs: GuardInputs) -> Count:
     """Somebody would newly get a protected group or role, also through nested groups."""
     roles, groups = _protected(inputs, "role:"), _protected_groups(inputs)
@@ -226,7 +202,7 @@ def privileged_gain(inputs: GuardInputs) -> Count:
         name = inputs.directory.label(target).removeprefix("user:")
         gains |= {f"{name} gets role:{role}" for role in (after.roles - before.roles) & roles}
     gains |= {f"whoever is in {group} gets group:{to}" for group, to in _unseen_gains(inputs, groups)}
-    return Count(len(gains), 0, f"{_many(gains, 'protected access right')} would be given{_examples(gains)}")
+    return Count(len(gains), 0, f"{many(gains, 'protected access right')} would be given{examples(gains)}")
 
 
 def _unseen_gains(inputs: GuardInputs, protected_groups: Mapping[str, str]) -> Iterable[tuple[str, str]]:
@@ -263,9 +239,9 @@ def protected(inputs: GuardInputs) -> Count:
         listed = people if change.key.kind is Kind.USER else groups
         if fold(former) in listed or fold(change.key.name) in listed or before.roles & roles:
             problems |= {f"{former} would be {what}" for what in _drastic(change)}
-    what = _many(problems, "protected user, group or role holder", "protected users, groups or role holders")
+    what = many(problems, "protected user, group or role holder", "protected users, groups or role holders")
     detail = f"{what} would be touched"
-    return Count(len(problems), 0, detail + _examples(problems))
+    return Count(len(problems), 0, detail + examples(problems))
 
 
 def _drastic(change: Change) -> Iterable[str]:
@@ -291,70 +267,6 @@ def _live_name(change: Change, live: LiveState) -> str | None:
     return group.display_name if group is not None else None
 
 
-def identity_reuse(inputs: GuardInputs) -> Count:
-    """A recycled name or address would inherit somebody else's access."""
-    problems: set[str] = set()
-    holders = _holders(inputs)
-    for change in inputs.changes:
-        if change.key.kind is not Kind.USER:
-            continue
-        values = {attribute.path: attribute for attribute in change.attributes}
-        user = inputs.live.users.get(change.id or "")
-        external = values.get("externalId")
-        if user is not None and external is not None:
-            if external.before is not None:
-                problems.add(f"{change.key.name} has another externalId ({external.before})")
-            elif user.active is False:
-                problems.add(f"{change.key.name} is inactive and would be adopted by userName alone")
-        own = external.after if external is not None else user.external_id if user is not None else None
-        problems |= _taken(change, own, holders)
-    detail = f"{_many(problems, 'identity', 'identities')} would pass to somebody else"
-    return Count(len(problems), 0, detail + _examples(problems))
-
-
-def _new_identifiers(change: Change) -> set[str]:
-    """The userName and e-mail addresses that a change brings, folded."""
-    new: set[str] = set()
-    for attribute in change.attributes:
-        if attribute.path == "userName" and isinstance(attribute.after, str):
-            new.add(fold(attribute.after))
-        elif attribute.path == "emails":
-            new |= access_values(attribute.after) - access_values(attribute.before)
-    return new
-
-
-def _holders(inputs: GuardInputs) -> dict[str, list[LiveUser]]:
-    """Who has each of the identifiers that the plan gives to somebody; empty where nothing is given."""
-    wanted: set[str] = set()
-    for change in inputs.changes:
-        if change.key.kind is Kind.USER:
-            wanted |= _new_identifiers(change)
-    holders: dict[str, list[LiveUser]] = {}
-    for user in inputs.live.users.values() if wanted else ():
-        known = {fold(user.user_name)}
-        if b'"emails"' in user.body:
-            known |= access_values(value_at(unpack(user.body), "emails"))
-        for identifier in known & wanted:
-            holders.setdefault(identifier, []).append(user)
-    return holders
-
-
-def _taken(change: Change, own: str | None, holders: Mapping[str, Sequence[LiveUser]]) -> set[str]:
-    """Identifiers that a live user under another externalId has."""
-    return {
-        f"{identifier} belongs to externalId {holder.external_id} and would pass to {change.key.name}"
-        for identifier in _new_identifiers(change)
-        for holder in holders.get(identifier, ())
-        if holder.id != change.id and holder.external_id is not None and holder.external_id != own
-    }
-
-
-def drifted_reactivation(inputs: GuardInputs) -> Count:
-    """Somebody suspended the user in the tenant; without a base nobody can tell that git meant to undo it."""
-    names = [change.key.name for change in inputs.user_changes(Action.REACTIVATE)]
-    return Count(len(names), 0, f"{_many(names, 'inactive user')} would be reactivated{_examples(names)}")
-
-
 def pending(inputs: GuardInputs) -> Count:
     """Members whom git does not name would leave a group while names of it are still to come (SPEC section 3).
 
@@ -362,8 +274,8 @@ def pending(inputs: GuardInputs) -> Count:
     """
     groups = [change for change in inputs.changes if str(change.key) in inputs.pending]
     leaving = [f"{label} of {change.key.name}" for change in groups for label in change.members.removed]
-    detail = f"{_many(leaving, 'member')} would leave groups of which names are pending"
-    return Count(len(leaving), 0, detail + _examples(leaving))
+    detail = f"{many(leaving, 'member')} would leave groups of which names are pending"
+    return Count(len(leaving), 0, detail + examples(leaving))
 
 
 def nesting(inputs: GuardInputs) -> Count:
@@ -382,7 +294,7 @@ def nesting(inputs: GuardInputs) -> Count:
             chain = (*reversed(_longest(parents, parent, height_above)), *_longest(after, child, height_below))
             if len(chain) > limit:
                 problems.add(f"{_chain_of(chain, inputs)} is {len(chain)} groups deep, {limit} are allowed")
-    return Count(len(problems), 0, f"{_many(problems, 'nested membership')} cannot be made{_examples(problems)}")
+    return Count(len(problems), 0, f"{many(problems, 'nested membership')} cannot be made{examples(problems)}")
 
 
 def _longest(edges: Children, node: str, height: Mapping[str, int]) -> tuple[str, ...]:
@@ -429,12 +341,12 @@ def exclusive(inputs: GuardInputs) -> Count:
             for policy, held in violations(inputs.exclusives, roles=after.roles, groups=groups_after)
             if set(held) - set(now.get(policy, ()))
         }
-    return Count(len(problems), 0, f"{_many(problems, 'policy violation')} would be new{_examples(problems)}")
+    return Count(len(problems), 0, f"{many(problems, 'policy violation')} would be new{examples(problems)}")
 
 
 def _unchanged_holdings(target: Target, inputs: GuardInputs) -> tuple[Holdings, Holdings]:
     user = inputs.live.users.get(target) if isinstance(target, str) else None
-    held = _holdings(unpack(user.body)) if user is not None and user.active is not False else Holdings()
+    held = held_by(user) if user is not None and user.active is not False else Holdings()
     return held, held
 
 
@@ -478,7 +390,7 @@ def inactive_member(inputs: GuardInputs) -> Count:
             stated = activity.get(target)
             if stated is False or (stated is None and user is not None and user.active is False):
                 problems.append(f"{label} in {change.key.name}")
-    return Count(len(problems), 0, f"{_many(problems, 'membership')} would go to inactive users{_examples(problems)}")
+    return Count(len(problems), 0, f"{many(problems, 'membership')} would go to inactive users{examples(problems)}")
 
 
 def _active_after(change: Change) -> bool | None:
@@ -486,30 +398,30 @@ def _active_after(change: Change) -> bool | None:
 
 
 GUARDS: Mapping[str, Guard] = {
+    "no-base": no_base,
     "incomplete-inventory": incomplete_inventory,
     "empty-desired": empty_desired,
     "removal-share": removal_share,
     "access-loss": access_loss,
     "membership-share": membership_share,
     "privileged-gain": privileged_gain,
+    "update-share": update_share,
+    "missing-share": missing_share,
     "protected": protected,
+    "minimum-members": minimum_members,
+    "self-lockout": self_lockout,
     "identity-reuse": identity_reuse,
     "drifted-reactivation": drifted_reactivation,
     "pending": pending,
     "nesting": nesting,
     "exclusive": exclusive,
     "inactive-member": inactive_member,
+    "churn": churn,
+    "time-budget": time_budget,
 }
 
 OVERRIDABLE = frozenset(GUARDS) - NO_OVERRIDE
 """The guards that `--allow` can name."""
-
-
-def _limit(share: ShareLimit, managed: int, floor: int) -> int:
-    """The most that a share guard admits: its percentage, at least the floor, at most the absolute cap."""
-    percent = math.floor(managed * (share.percent if share.percent is not None else 100) / 100)
-    admitted = max(floor, percent)
-    return admitted if share.max is None else min(admitted, share.max)
 
 
 def _protected(inputs: GuardInputs, prefix: str) -> frozenset[str]:
@@ -537,15 +449,3 @@ def _protected_groups(inputs: GuardInputs) -> dict[str, str]:
             shown = group_name(target, inputs.directory)
             found[shown] = shown if fold(shown) in listed else f"{meant[0]} ({shown})"
     return found
-
-
-def _many(items: Collection[object], one: str, several: str = "") -> str:
-    return f"{len(items)} {one if len(items) == 1 else several or one + 's'}"
-
-
-def _examples(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    if not listed:
-        return ""
-    more = f" and {len(listed) - _EXAMPLES} more" if len(listed) > _EXAMPLES else ""
-    return f": {', '.join(listed[:_EXAMPLES])}{more}"

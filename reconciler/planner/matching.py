@@ -137,6 +137,16 @@ def match_all(desired: Sequence[Desired], live: Index[Live]) -> tuple[Match[Desi
     return tuple(matches)
 
 
+def match_leniently(desired: Sequence[Desired], live: Index[Live]) -> tuple[Match[Desired, Live], ...]:
+    """A match for every document of a state that is not to be carried out; what is ambiguous matches nobody."""
+    claimed_names = {fold(name_of(document)) for document in desired}
+    return tuple(
+        Match(document, candidates[0] if len(candidates) == 1 else None)
+        for document in desired
+        for candidates in (_candidates(document, live, claimed_names),)
+    )
+
+
 def _candidates(document: Desired, live: Index[Live], claimed_names: set[str]) -> list[Live]:
     found: dict[str, Live] = {}
     if document.external_id is not None:

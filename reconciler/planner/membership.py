@@ -35,7 +35,10 @@ class Unresolved:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What one group gains and loses. `kept` are members that stay only because the names in `pending` are pending."""
+    """What one group gains and loses. `kept` are members that stay only because the names in `pending` are pending.
+
+    `withdrawn` are those of the removed ones that git itself stated before.
+    """
 
     group: Target
     key: ResourceKey
@@ -44,6 +47,7 @@ class Delta:
     removed: tuple[Target, ...]
     kept: tuple[Target, ...] = ()
     pending: tuple[str, ...] = ()
+    withdrawn: frozenset[Target] = frozenset()
     unreadable: bool = False
 
 
@@ -68,14 +72,62 @@ def diff_memberships(
     waits: bool = True,
     unmanaged: Sequence[str],
     complete: bool,
+    stated_before: Mapping[str, frozenset[str]] | None = None,
 ) -> tuple[tuple[Delta, ...], tuple[Unresolved, ...]]:
     """A delta for every group that git speaks about and that is not as stated, and every reference that means nobody.
 
     `expected` are users who are still to come from elsewhere; the groups that they name have pending names. `waits`
     says whether a group with pending names keeps the members that git does not name. `unmanaged` are the patterns of
     `ownership.unmanaged`; `complete` says whether the inventory proves that a member which resolves to nobody really is
-    nobody.
+    nobody. `stated_before` are the member ids that git stated earlier, by group id: what git does not state any more is
+    taken back, also from a group that git does not declare any more (SPEC section 3).
     """
+    before = stated_before or {}
+    wanted, unresolved = _collect(users, groups, directory, expected)
+    for group_id in before:
+        live = directory.groups.get(group_id)
+        if group_id not in wanted and live is not None:
+            wanted[group_id] = _Wanted(live.key, None, live, authoritative=False, members={})
+    rules = _Removing(directory, unmanaged, complete, waits)
+    deltas = (_delta(t, group, rules, before.get(str(t), frozenset())) for t, group in wanted.items())
+    return tuple(d for d in deltas if d.added or d.removed or d.kept or d.unreadable), tuple(unresolved)
+
+
+def stated_members(
+    users: Sequence[Match[DesiredUser, LiveUser]],
+    groups: Sequence[Match[DesiredGroup, LiveGroup]],
+    directory: Directory,
+) -> dict[str, frozenset[str]]:
+    """The live members that a state gives to each live group; names that mean nobody by now are passed over."""
+    wanted, _ = _collect(users, groups, directory, NOBODY_EXPECTED)
+    return {
+        target: frozenset(member for member in group.members if isinstance(member, str))
+        for target, group in wanted.items()
+        if isinstance(target, str)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Removing:
+    """What decides whether a member may be removed. `waits`: a group with pending names keeps whom git never named."""
+
+    directory: Directory
+    unmanaged: Sequence[str]
+    complete: bool
+    waits: bool
+
+    def may_remove(self, member: str) -> bool:
+        known = member in self.directory.users or member in self.directory.groups
+        return (known or self.complete) and not is_unmanaged(member, self.directory, self.unmanaged)
+
+
+def _collect(
+    users: Sequence[Match[DesiredUser, LiveUser]],
+    groups: Sequence[Match[DesiredGroup, LiveGroup]],
+    directory: Directory,
+    expected: Expected,
+) -> tuple[dict[Target, _Wanted], list[Unresolved]]:
+    """The desired members of every group that a state speaks about, and every reference that means nobody."""
     unresolved: list[Unresolved] = []
     wanted: dict[Target, _Wanted] = {}
     for match in groups:
@@ -90,10 +142,7 @@ def diff_memberships(
             group = _joined(document, name, wanted, directory, unresolved)
             if group is not None:
                 group.pending.add(document.user_name)
-    deltas = (
-        _delta(target, group, directory, unmanaged, waits=waits, complete=complete) for target, group in wanted.items()
-    )
-    return tuple(d for d in deltas if d.added or d.removed or d.kept or d.unreadable), tuple(unresolved)
+    return wanted, unresolved
 
 
 def _stated(
@@ -137,36 +186,35 @@ def _joined(
     return wanted[target]
 
 
-def _delta(
-    target: Target, group: _Wanted, directory: Directory, unmanaged: Sequence[str], *, waits: bool, complete: bool
-) -> Delta:
+def _delta(target: Target, group: _Wanted, rules: _Removing, stated_before: frozenset[str]) -> Delta:
     live_members = group.live.members if group.live is not None else ()
     found = frozenset(live_members or ())
     added = [member for member in group.members if member not in found]
-    surplus: list[Target] = []
-    if group.authoritative and live_members is not None:
-        surplus = [
-            member
-            for member in live_members
-            if member not in group.members
-            and not _is_unmanaged(member, directory, unmanaged)
-            and (complete or member in directory.users or member in directory.groups)
-        ]
-    surplus.sort(key=directory.label)
-    stay = waits and bool(group.pending)
+    withdrawn = stated_before - group.members.keys()
+    if is_unmanaged(str(target), rules.directory, rules.unmanaged):
+        withdrawn = frozenset()  # handed over: what git stated in it stays (SPEC section 3)
+    surplus = [
+        member
+        for member in live_members or ()
+        if member not in group.members and (group.authoritative or member in withdrawn) and rules.may_remove(member)
+    ]
+    staying = [member for member in surplus if rules.waits and group.pending and member not in withdrawn]
+    removed = [member for member in surplus if member not in staying] if staying else surplus
+    label = rules.directory.label
     return Delta(
         group=target,
         key=group.key,
         source=group.source,
-        added=tuple(sorted(added, key=directory.label)),
-        removed=() if stay else tuple(surplus),
-        kept=tuple(surplus) if stay else (),
+        added=tuple(sorted(added, key=label)),
+        removed=tuple(sorted(removed, key=label)),
+        kept=tuple(sorted(staying, key=label)),
         pending=tuple(sorted(group.pending)),
-        unreadable=group.live is not None and live_members is None and group.authoritative,
+        withdrawn=frozenset(removed) & withdrawn,
+        unreadable=group.live is not None and live_members is None and (group.authoritative or bool(withdrawn)),
     )
 
 
-def _is_unmanaged(member: str, directory: Directory, patterns: Sequence[str]) -> bool:
+def is_unmanaged(member: str, directory: Directory, patterns: Sequence[str]) -> bool:
     """Whether a pattern names the member: `group:` patterns speak of groups, all others of users (SPEC section 4)."""
     group, user = directory.groups.get(member), directory.users.get(member)
     if group is not None:

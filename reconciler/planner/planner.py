@@ -1,12 +1,13 @@
 """build_plan(PlanInputs) -> Plan: three states in, one plan out. No input, no output, no clock.
 
-There is no base yet (the ledger brings it), so every plan is two-way: no user or group is removed, `active: false`
-deactivates, and the only reasons are `declared` and `adopted`.
+Without a usable base a plan is two-way: no user or group is removed, `active: false` deactivates, and the only reasons
+are `declared` and `adopted`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -32,12 +33,14 @@ from reconciler.model.resource import (
     LiveUser,
     ResourceKey,
 )
-from reconciler.model.state import BaseState, DesiredState, LiveState
+from reconciler.model.state import BaseState, DesiredState, LiveState, Standing
 from reconciler.model.tenant import People, Tenant
 from reconciler.planner.access import build_access_graph, diff_access
 from reconciler.planner.binding import bind_labels
 from reconciler.planner.diff import (
-    Rules,
+    NOTHING_BEFORE,
+    Before,
+    Drafted,
     diff_group,
     diff_service_configuration,
     diff_user,
@@ -45,11 +48,15 @@ from reconciler.planner.diff import (
 )
 from reconciler.planner.estimate import EstimateInputs, estimate_requests
 from reconciler.planner.findings import standing_findings
-from reconciler.planner.guards import GuardInputs, check_guards, holdings_of
+from reconciler.planner.guarding import GuardInputs, holdings_of
+from reconciler.planner.guards import check_guards
+from reconciler.planner.history import History, Laid, combined, identity_of, membership_reasons, recall
 from reconciler.planner.matching import Match, index_live, match_all
 from reconciler.planner.membership import Delta, Unresolved, diff_memberships
 from reconciler.planner.pending import divergence_findings, expected_people, in_short, pending_findings
 from reconciler.planner.references import Directory, Target, build_directory
+from reconciler.planner.removal import Removing, remove_orphans
+from reconciler.planner.rules import Rules
 from reconciler.semantics.digest import change_digest, plan_digest
 from reconciler.semantics.nearest import Nearest
 
@@ -59,9 +66,10 @@ _AMBIGUOUS = "V508"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanInputs:
-    """Everything a plan depends on. `base` is None until the ledger comes: two-way.
+    """Everything a plan depends on.
 
     `allowed` maps a guard to the number that `--allow` admits, None for any. `created_at` is an RFC 3339 UTC timestamp.
+    `own_account` is how the reconciler signs in, where that is a name.
     """
 
     tenant: Tenant
@@ -69,8 +77,10 @@ class PlanInputs:
     live: LiveState
     capabilities: Capabilities
     revision: DesiredRevision = field(default_factory=DesiredRevision)
-    base: BaseState | None = None
+    base: BaseState = field(default_factory=BaseState)
     allowed: Mapping[str, int | None] = field(default_factory=dict)
+    own_account: str | None = None
+    max_minutes: int | None = None
     tool: str = ""
     created_at: str = ""
 
@@ -83,9 +93,10 @@ class _Draft:
     findings: Sequence[Finding] = ()
     managed: Mapping[Kind, int]
     directory: Directory
+    history: History = field(default_factory=History)
     unchanged: int = 0
     unmanaged: int = 0
-    empty: frozenset[Kind] = frozenset()
+    declared: Mapping[Kind, int] = field(default_factory=dict)
     pending: frozenset[str] = frozenset()
 
 
@@ -97,27 +108,27 @@ def build_plan(inputs: PlanInputs) -> Plan:
         DesiredStateError: a reference means nobody, neither in git nor live.
 
     """
-    users = match_all(inputs.desired.users, index_live(inputs.live.users.values()))
-    groups = match_all(inputs.desired.groups, index_live(inputs.live.groups.values()))
-    external = inputs.tenant.people is People.EXTERNAL
+    live, desired, tenant = inputs.live, inputs.desired, inputs.tenant
+    index_users, index_groups = index_live(live.users.values()), index_live(live.groups.values())
+    users = match_all(desired.users, index_users)
+    groups = match_all(desired.groups, index_groups)
+    external = tenant.people is People.EXTERNAL
     expected = expected_people([match.desired for match in users if external and match.live is None])
     users = tuple(match for match in users if not external or match.live is not None)
     directory = build_directory(
-        users,
-        groups,
-        inputs.live.users,
-        inputs.live.groups,
-        people=inputs.tenant.people,
-        pending=expected.documents,
+        users, groups, live.users, live.groups, people=tenant.people, pending=expected.documents
     )
+    now = Laid(state=desired, users=users, groups=groups, directory=directory)
+    history = recall(inputs.base, now, index_users, index_groups)
     deltas, unresolved = diff_memberships(
         users,
         groups,
         directory,
         expected=expected,
         waits="pending" not in inputs.allowed,
-        unmanaged=inputs.tenant.ownership.unmanaged,
-        complete=inputs.live.certificate(Kind.USER).complete and inputs.live.certificate(Kind.GROUP).complete,
+        unmanaged=tenant.ownership.unmanaged,
+        complete=live.certificate(Kind.USER).complete and live.certificate(Kind.GROUP).complete,
+        stated_before=history.members,
     )
     managers, strangers = ({}, []) if external else _resolve_managers(users, directory)
     waiting = _check_references((*unresolved, *strangers), directory, external=external)
@@ -127,39 +138,92 @@ def build_plan(inputs: PlanInputs) -> Plan:
         findings += pending_findings(
             expected,
             ((unknown.reference, unknown.needed_by) for unknown in waiting),
-            inputs.live.users.values(),
-            complete=inputs.live.certificate(Kind.USER).complete,
+            live.users.values(),
+            complete=live.certificate(Kind.USER).complete,
         )
-        findings += divergence_findings(users, named, inputs.live.users)
-    rules = Rules(inputs.tenant, inputs.capabilities)
+        findings += divergence_findings(users, named, live.users)
+    rules = Rules(tenant, inputs.capabilities)
+    remarks = _Remarks()
     changes: list[Change] = []
-    cosmetic: list[tuple[ResourceKey, str]] = []
     for user in users:
-        drafted = diff_user(user, managers.get(user.desired.key), directory, rules)
-        changes += [drafted.change] if drafted.change is not None else []
-        cosmetic += [(user.desired.key, path) for path in drafted.cosmetic]
-    changes += _group_changes(groups, deltas, directory, rules, cosmetic)
-    configuration, asserted = _configuration_changes(inputs, rules)
+        before = _before(user, history, inputs.base)
+        drafted = diff_user(user, managers.get(user.desired.key), directory, rules, before)
+        changes += remarks.noted(user.desired.key, drafted)
     matched = {Kind.USER: _matched(users), Kind.GROUP: _matched(groups)}
+    removed, released = remove_orphans(
+        Removing(
+            base=inputs.base,
+            history=history,
+            live=live,
+            directory=directory,
+            matched=matched[Kind.USER] | matched[Kind.GROUP],
+            rules=rules,
+            now=inputs.created_at,
+        )
+    )
+    deleted = {change.id for change in removed if change.action is Action.DELETE}
+    deltas = tuple(delta for delta in deltas if delta.group not in deleted)
+    group_changes = [
+        change
+        for group in groups
+        for change in remarks.noted(group.desired.key, diff_group(group, rules, _before(group, history, inputs.base)))
+    ]
+    changes += [*removed, *_with_memberships(group_changes, deltas, history, directory, rules)]
+    configuration, asserted = _configuration_changes(inputs, rules)
     touched = {change.id for change in changes}
+    ours = {
+        Kind.USER: matched[Kind.USER] | history.users.keys(),
+        Kind.GROUP: matched[Kind.GROUP] | history.groups.keys(),
+    }
     draft = _Draft(
         changes=[*changes, *configuration],
-        findings=[*findings, *asserted, *_cosmetic_findings(cosmetic)],
-        managed={Kind.USER: len(matched[Kind.USER] | named), Kind.GROUP: len(matched[Kind.GROUP])},
-        pending=frozenset(str(delta.key) for delta in deltas if delta.pending and delta.removed),
+        findings=[*findings, *released, *asserted, *remarks.findings()],
+        managed={Kind.USER: len(ours[Kind.USER] | named), Kind.GROUP: len(ours[Kind.GROUP])},
+        pending=frozenset(str(d.key) for d in deltas if d.pending and len(d.removed) > len(d.withdrawn)),
         directory=directory,
+        history=history,
         unchanged=sum(1 for ids in matched.values() for id_ in ids if id_ not in touched),
         unmanaged=sum(
-            sum(1 for id_ in live if id_ not in matched[kind] and id_ not in touched)
-            for kind, live in ((Kind.USER, inputs.live.users), (Kind.GROUP, inputs.live.groups))
+            sum(1 for id_ in there if id_ not in matched[kind] and id_ not in touched)
+            for kind, there in ((Kind.USER, live.users), (Kind.GROUP, live.groups))
         ),
-        empty=frozenset(
-            kind
-            for kind, declared in ((Kind.USER, inputs.desired.users), (Kind.GROUP, inputs.desired.groups))
-            if not declared
-        ),
+        declared={Kind.USER: len(desired.users), Kind.GROUP: len(desired.groups)},
     )
     return _assemble(inputs, draft)
+
+
+@dataclass(frozen=True, slots=True)
+class _Remarks:
+    """What is to be said about attributes that are left as they are: they differ in case only, or git gave them up."""
+
+    cosmetic: list[tuple[ResourceKey, str]] = field(default_factory=list)
+    kept: list[tuple[ResourceKey, str]] = field(default_factory=list)
+
+    def noted(self, key: ResourceKey, drafted: Drafted) -> list[Change]:
+        """The change of a draft, if any; its remarks are taken down."""
+        self.cosmetic.extend((key, path) for path in drafted.cosmetic)
+        self.kept.extend((key, path) for path in drafted.kept)
+        return [] if drafted.change is None else [drafted.change]
+
+    def findings(self) -> list[Finding]:
+        """The remarks as findings."""
+        alike = "differs in case only; it is left as it is"
+        given_up = "is not declared any more; it keeps its value and is unmanaged from now on"
+        said = [("cosmetic", key, f"{path} {alike}") for key, path in sorted(self.cosmetic)]
+        said += [("given-up", key, f"{path} {given_up}") for key, path in sorted(self.kept)]
+        return [Finding(code=code, message=message, key=str(key)) for code, key, message in said]
+
+
+def _before(
+    match: Match[DesiredUser, LiveUser] | Match[DesiredGroup, LiveGroup], history: History, base: BaseState
+) -> Before:
+    if base.standing is not Standing.USABLE:
+        return NOTHING_BEFORE
+    if match.live is None:
+        return Before(was_there=identity_of(match.desired) in history.gone)
+    identifier = match.live.id
+    returns = identifier in base.released or identifier in history.skipped
+    return Before(pasts=history.of(identifier), was_there=True, returns=returns)
 
 
 def rebuild_plan(inputs: PlanInputs, approved: Plan, changes: Sequence[Change]) -> Plan:
@@ -176,6 +240,8 @@ def rebuild_plan(inputs: PlanInputs, approved: Plan, changes: Sequence[Change]) 
             Kind.GROUP: min(known.managed_groups, len(live.groups)),
         },
         directory=_known_by_new_names(build_directory((), (), live.users, live.groups), changes),
+        # That git declares something of every kind was judged when the plan was made.
+        declared={Kind.USER: 1, Kind.GROUP: 1},
         unchanged=approved.summary.unchanged,
         unmanaged=approved.summary.unmanaged,
         pending=_pending_groups(approved),
@@ -260,27 +326,23 @@ def _reference_diagnostic(unresolved: Unresolved, known: Mapping[Kind, Nearest])
     )
 
 
-def _group_changes(
-    groups: Sequence[Match[DesiredGroup, LiveGroup]],
-    deltas: Sequence[Delta],
-    directory: Directory,
-    rules: Rules,
-    cosmetic: list[tuple[ResourceKey, str]],
+def _with_memberships(
+    drafted: Iterable[Change], deltas: Iterable[Delta], history: History, directory: Directory, rules: Rules
 ) -> list[Change]:
-    changes: dict[Target, Change] = {}
-    for group in groups:
-        drafted = diff_group(group, rules)
-        cosmetic += [(group.desired.key, path) for path in drafted.cosmetic]
-        if drafted.change is not None:
-            changes[drafted.change.id or drafted.change.key] = drafted.change
+    """The changes of groups with what they gain and lose; a group of which only that changes has a change as well."""
+    changes: dict[Target, Change] = {change.id or change.key: change for change in drafted}
     for delta in deltas:
         if not delta.added and not delta.removed:
             continue
-        change = changes.get(delta.group)
-        if change is None and isinstance(delta.group, str):
-            change = membership_only(delta.key, directory.groups[delta.group], delta.source, rules)
-        if change is not None:
-            changes[delta.group] = _with_members(change, delta, directory)
+        known = changes.get(delta.group)
+        reasons = [] if known is None or not known.attributes else [known.reason]
+        if isinstance(delta.group, str):
+            reasons += membership_reasons(delta, history)
+            known = known or membership_only(delta.key, directory.groups[delta.group], delta.source, rules)
+            if history.of(delta.group):
+                known = replace(known, reason=combined(reasons))
+        if known is not None:
+            changes[delta.group] = _with_members(known, delta, directory)
     return list(changes.values())
 
 
@@ -320,13 +382,6 @@ def _as_json(value: object) -> str:
     return "not there" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def _cosmetic_findings(cosmetic: Sequence[tuple[ResourceKey, str]]) -> list[Finding]:
-    return [
-        Finding(code="cosmetic", message=f"{path} differs in case only; it is left as it is", key=str(key))
-        for key, path in sorted(cosmetic)
-    ]
-
-
 def _membership_findings(deltas: Sequence[Delta], directory: Directory) -> list[Finding]:
     findings = []
     for delta in deltas:
@@ -351,6 +406,16 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
     directory = draft.directory
     graph = build_access_graph(changes, targets, live)
     access = diff_access(changes, graph, live, directory)
+    estimate = estimate_requests(
+        EstimateInputs(
+            changes=changes,
+            targets=targets,
+            live=live,
+            sending=sending,
+            capabilities=inputs.capabilities,
+            limits=tenant.limits,
+        )
+    )
     guards = check_guards(
         GuardInputs(
             tenant=tenant,
@@ -361,10 +426,15 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
             graph=graph,
             access=access,
             managed=draft.managed,
-            empty=draft.empty,
+            declared=draft.declared,
             pending=draft.pending,
             exclusives=inputs.desired.exclusives,
             holdings=holdings_of(changes, live),
+            base=inputs.base,
+            history=draft.history,
+            own_account=inputs.own_account,
+            minutes=math.ceil(estimate.seconds / 60),
+            max_minutes=inputs.max_minutes,
         ),
         inputs.allowed,
     )
@@ -374,7 +444,7 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
         tenant=tenant.name,
         target=tenant.target,
         created_at=inputs.created_at,
-        desired=inputs.revision,
+        desired=replace(inputs.revision, base=inputs.base.commit),
         inventory=Inventory(
             users=len(live.users),
             groups=len(live.groups),
@@ -390,16 +460,7 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
         access=access,
         findings=(*draft.findings, *standing_findings(tenant, live, inputs.desired.exclusives, changes)),
         guards=guards,
-        estimate=estimate_requests(
-            EstimateInputs(
-                changes=changes,
-                targets=targets,
-                live=live,
-                sending=sending,
-                capabilities=inputs.capabilities,
-                limits=tenant.limits,
-            )
-        ),
+        estimate=estimate,
         digest=plan_digest((change.digest for change in changes), access.gains),
     )
 

@@ -26,9 +26,9 @@ from reconciler.model.resource import Kind
 from reconciler.model.state import LiveState
 from reconciler.model.tenant import Tenant
 from reconciler.planfile import check_plan_is_for, dump_plan, dump_receipt
-from reconciler.planner.diff import Rules
 from reconciler.planner.estimate import page_size
 from reconciler.planner.planner import PlanInputs, build_plan, rebuild_plan
+from reconciler.planner.rules import Rules
 from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import jobs_of, settle_open_jobs

@@ -142,7 +142,7 @@ class PlanView:
 
     tenant: str
     two_way: bool
-    in_git: bool
+    no_base: str
     target: str
     desired: str
     inventory: str
@@ -256,7 +256,7 @@ def build_plan_view(
     return PlanView(
         tenant=printable(plan.tenant),
         two_way=plan.desired.base is None,
-        in_git=plan.desired.commit is not None,
+        no_base=printable(_why_two_way(plan)),
         target=printable(plan.target),
         desired=_desired(plan),
         inventory=_inventory(plan),
@@ -594,6 +594,11 @@ def _command(plan: Plan, saved_as: str | None, seal: str | None, options: Sequen
 
 
 _TROUBLE = (Outcome.UNKNOWN, Outcome.FAILED, Outcome.NOT_ATTEMPTED)
+
+
+def _why_two_way(plan: Plan) -> str:
+    """Why what git declared before is not known; the guard says it."""
+    return next((guard.detail for guard in plan.guards if guard.id == "no-base"), "outside a git checkout")
 
 
 def build_apply_view(result: ApplyResult, plan: Plan, *, folding: Folding, options: Sequence[str] = ()) -> ApplyView:

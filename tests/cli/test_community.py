@@ -31,8 +31,8 @@ class Case:
 
 
 CASES = {
-    "community": Case("kubernetes-sigs", ("membership-share",), (358, 5), 63),
-    "made-up": Case("acme", ("access-loss", "membership-share", "privileged-gain"), (358, 4, 1), 73),
+    "community": Case("kubernetes-sigs", ("membership-share", "update-share"), (358, 5), 63),
+    "made-up": Case("acme", ("access-loss", "membership-share", "privileged-gain", "update-share"), (358, 4, 1), 73),
 }
 
 

@@ -85,7 +85,10 @@ def test_hostile_values_in_the_tenant_are_shown_harmless(work: Workplace, sandbo
     work.write("acme/users.yaml", json.dumps({"kind": "Users", "items": users}))
     work.write("acme/groups.yaml", json.dumps({"kind": "Groups", "items": groups}))
     path = work.folder / "plan.json"
-    allow = [f"--allow={guard}" for guard in ("access-loss", "membership-share", "protected")]
+    allow = [
+        f"--allow={guard}"
+        for guard in ("access-loss", "membership-share", "protected", "update-share", "minimum-members")
+    ]
     ended = work.run("plan", "--out", path, "--format", format_, *allow)
     assert ended.code == 0, ended.out + ended.err
     shown = work.run("show", path, "--format", format_)

@@ -26,7 +26,7 @@ LINKED = (*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / ".github" / "CONTRIBUTING.md
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`(reconciler [^`]+)`")
 TEXT = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
-NUMBERS = {13: "thirteen"}
+NUMBERS = {19: "nineteen", 20: "twenty", 21: "twenty-one"}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -10,8 +10,8 @@ from reconciler.model.change import Change, Precondition, PreconditionKind
 from reconciler.model.outcome import ChangeResult, Outcome
 from reconciler.model.plan import Plan
 from reconciler.model.tenant import GuardSettings
-from reconciler.planner.diff import Rules
 from reconciler.planner.planner import rebuild_plan
+from reconciler.planner.rules import Rules
 from tests.fakes.directory_service import DirectoryService
 from tests.states import World, desired_group, desired_user, tenant_for
 

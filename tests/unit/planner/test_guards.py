@@ -458,8 +458,8 @@ def test_all_guards_that_trip_are_named_in_one_refusal() -> None:
     world = replace(world, desired=replace(world.desired, users=(*world.desired.users, new)))
     plan = world.plan()
     tripped = {guard.id for guard in plan.refused_by}
-    assert tripped == {"removal-share", "access-loss", "privileged-gain", "protected"}
-    assert GuardRefused(plan.refused_by).message.count(",") == 3
+    assert tripped == {"removal-share", "access-loss", "privileged-gain", "protected", "minimum-members"}
+    assert GuardRefused(plan.refused_by).message.count(",") == 4
     assert [guard.id for guard in plan.guards] == list(GUARDS)
     assert not world.plan(allowed=dict.fromkeys(tripped)).refused_by
     assert {guard.id for guard in world.plan(allowed={"protected": None}).refused_by} == tripped - {"protected"}

@@ -45,7 +45,7 @@ def test_a_two_way_plan_says_so_first(format_: Format) -> None:
     report = render_plan(build_plan(build_change("User/a@x")), format_)
     first = report.splitlines()[0 if format_ is Format.TEXT else 2]
     assert "Two-way plan" in first
-    assert "no ledger yet" in first
+    assert "outside a git checkout" in first
     assert "no user or group is removed" in first
 
 
