@@ -42,7 +42,7 @@ MAX_ROUNDS = 3
 """How often a batch is sent at most before what still does not settle is reported (SPEC 7.6)."""
 
 
-_NEVER_AGAIN = frozenset({Answer.ACCEPTED, Answer.ABORTED})
+_NEVER_AGAIN = frozenset({Answer.ACCEPTED, Answer.ABORTED, Answer.REPEATED})
 _IN_DOUBT = frozenset({Answer.UNKNOWN, *_NEVER_AGAIN})
 
 

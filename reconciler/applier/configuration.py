@@ -40,6 +40,7 @@ def apply_configuration(
 
     """
     result = ChangeResult(change=change, outcome=Outcome.CONFLICT, cause=f"it kept changing for {rounds} rounds")
+    repeated = False
     for attempt in range(rounds):
         try:
             live = service.get_configuration()
@@ -54,6 +55,8 @@ def apply_configuration(
         if not left:
             already = None if attempt else "it was so already"
             return replace(result, outcome=Outcome.APPLIED, version=live.version, cause=already)
+        if repeated:
+            return result
         before_put()
         refused = _put(service, overlaid_configuration(unpack(live.body), left), live.version)
         if refused is None:
@@ -61,6 +64,7 @@ def apply_configuration(
         result = replace(result, outcome=refused.outcome, cause=refused.cause)
         if refused.outcome is Outcome.FAILED:
             return result
+        repeated = refused.outcome is Outcome.UNKNOWN and live.version is not None  # by the client (cxone.md P3)
     return result
 
 

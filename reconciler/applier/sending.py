@@ -36,6 +36,7 @@ class Answer(Enum):
 
     UNKNOWN may be sent again once reading shows that it was not done. ACCEPTED and ABORTED never are, because it may
     still be done: the service took it on for later and does not say how it ended, or says that something went wrong.
+    Nor is REPEATED: the client has sent it again as often as is sensible (cxone.md P3), still without a usable answer.
     """
 
     DONE = "done"
@@ -47,6 +48,7 @@ class Answer(Enum):
     UNKNOWN = "unknown"
     ACCEPTED = "accepted"
     ABORTED = "aborted"
+    REPEATED = "repeated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +207,7 @@ def _rejected(operations: Sequence[Operation], error: ScimRejected) -> tuple[Rep
     """The whole request was refused: every operation in it, for the same reason."""
     if error.status == 401:
         raise Fatal(error, [Reply(operation=o, answer=Answer.REFUSED, cause=_in_words(error)) for o in operations])
-    answer = _refusal(error.status)
+    answer = _after_repeats(_refusal(error.status))
     return tuple(Reply(operation=o, answer=answer, cause=_in_words(error)) for o in operations)
 
 
@@ -230,7 +232,10 @@ def _unanswered(operations: Sequence[Operation], error: ScimUnreachable | ScimMa
 def _send_single(operation: Operation, writer: Writer) -> Reply:
     try:
         written = _call(operation, writer)
-    except (ScimUnreachable, ScimMalformed) as error:
+    except ScimUnreachable as error:
+        reply = _unanswered([operation], error)[0]
+        return replace(reply, answer=_after_repeats(reply.answer, operation))
+    except ScimMalformed as error:
         return _unanswered([operation], error)[0]
     except ScimAccepted as accepted:
         return _accepted(operation, accepted)
@@ -239,11 +244,22 @@ def _send_single(operation: Operation, writer: Writer) -> Reply:
     except ScimRejected as error:
         if error.status == 401:
             return _rejected([operation], error)[0]
-        answer = _answer(operation, error.status, error.scim_type)
+        answer = _after_repeats(_answer(operation, error.status, error.scim_type), operation)
         return Reply(operation=operation, answer=answer, cause=_in_words(error))
     if written is None:
         return Reply(operation=operation, answer=Answer.DONE)
     return Reply(operation=operation, answer=Answer.DONE, id=written.id, version=written.version)
+
+
+def _after_repeats(answer: Answer, alone: Operation | None = None) -> Answer:
+    """What an answer to a whole request means, which the client has repeated where that is harmless.
+
+    That is after 429 any request, and else one that stands `alone` and cannot do a thing twice.
+    """
+    if answer is Answer.BUSY:
+        return Answer.REFUSED
+    harmless = alone is not None and (alone.method == "DELETE" or (alone.method == "PUT" and alone.version is not None))
+    return Answer.REPEATED if answer is Answer.UNKNOWN and harmless else answer
 
 
 def _call(operation: Operation, writer: Writer) -> Written | None:

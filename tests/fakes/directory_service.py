@@ -35,6 +35,7 @@ Told = Callable[[int, Attributes], JobReport]
 
 _VALUE_FILTER = re.compile(r'members\[value eq (".*")\]')
 _NOT_FOUND = 404
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -303,6 +304,22 @@ class DirectoryService:
         return Written(id=written[0], version=self.version(written[0]), resource=None)
 
     def _single(self, method: str, path: str, version: str | None, write: Callable[[], object]) -> None:
+        """One request, repeated as the client repeats it: after 429, and after anything where that is harmless."""
+        harmless = method == "DELETE" or (method == "PUT" and version is not None)
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._attempt(method, path, version, write)
+            except ScimUnreachable as error:
+                if attempt + 1 == _ATTEMPTS or not error.maybe_sent or not harmless:
+                    raise
+            except ScimRejected as error:
+                again = error.status == 429 or (error.status in {500, 502, 503, 504} and harmless)
+                if attempt + 1 == _ATTEMPTS or not again:
+                    raise
+            else:
+                return
+
+    def _attempt(self, method: str, path: str, version: str | None, write: Callable[[], object]) -> None:
         fault = self._next_fault(method, path, version)
         if fault.lost == "before" or fault.unreachable or fault.missing == "before":
             raise ScimUnreachable("no answer", maybe_sent=not fault.unreachable)

@@ -109,6 +109,32 @@ def test_p3_a_write_is_looked_up_before_it_is_sent_again_and_retries_do_not_mult
     assert list(quirky.service.all("Users")).count("eve@example.com") == carried_out
 
 
+@pytest.mark.parametrize(
+    ("verb", "bulk", "answer", "times"),
+    [
+        ("patch", False, Answer(503), 3),
+        ("put", False, Answer(503), 4),
+        ("put", False, DROP, 4),
+        ("put", False, Answer(429), 11),
+        ("patch", False, Answer(429), 11),
+        ("patch", True, Answer(429), 11),
+    ],
+)
+def test_p3_retries_inside_retries_do_not_multiply(
+    start: StartQuirky, verb: str, bulk: bool, answer: Answer, times: int
+) -> None:
+    """P3, D23: three repeats of what is harmless, ten after 429, three rounds of what is not; never multiplied."""
+    quirky = start(bulk=bulk)
+    quirky.settings(dialect={"userUpdate": verb})
+    quirky.quirk = lambda seen, pass_on: pass_on() if seen.method == "GET" else answer
+    quirky.work.edit("acme/people.yaml", "title: Coach", "title: Chief")
+    ended = quirky.apply()
+    assert ended.code in {1, 6}, ended.out + ended.err
+    assert len([seen for seen in quirky.hop.seen if seen.method != "GET"]) == times
+    [outcome] = quirky.work.outcomes().values()
+    assert outcome == ("failed" if answer.status == 429 else "unknown")
+
+
 def test_p4_r5_a_chunk_that_fails_is_no_success_and_stops_no_other(start: StartQuirky) -> None:
     """P4, R5: a failed chunk was skipped with `continue`, and the process still exited 0."""
 

@@ -114,6 +114,14 @@ def test_every_answer_to_the_put_ends_in_one_outcome(fault: Fault, outcome: Outc
     assert world.send(world.plan(live=live), live).outcomes == {"ServiceProviderConfig": outcome}
 
 
+def test_p3_a_put_that_the_client_repeats_is_not_sent_round_after_round() -> None:
+    """cxone.md P3: nested retries multiply. Four attempts in one request, one look, and that is it."""
+    world = _world()
+    world.service.fault_for = lambda *_: Fault(refuse=(503, None))
+    assert world.run().outcomes == {"ServiceProviderConfig": Outcome.UNKNOWN}
+    assert len(world.service.sent) == 4
+
+
 def test_a_restless_document_is_given_up_after_three_rounds() -> None:
     """No endless loop."""
     world = _world()
