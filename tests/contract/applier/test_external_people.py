@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cli.organisations import SMALL, Json, write
+from tests.cli.organisations import COMMUNITY, SMALL, Json, write
 from tests.cli.workplace import Ended, Service, Workplace
-from tests.contract.targets import SANDBOXES, SCIM2_SERVERS, FeatureSet, running
+from tests.contract.targets import LISTED, OF_THE_SANDBOX, TARGETS, FeatureSet, running
 
-COMMUNITY = Path(__file__).resolve().parents[4] / "shared" / "data" / "community"
-BOTH = (FeatureSet("sandbox"), FeatureSet("scim2-server"))
+EVERY = [features.on(server) for server in TARGETS for features in LISTED] + [*OF_THE_SANDBOX]
+BOTH = [LISTED[0].on(server) for server in TARGETS]
 
 Revision = tuple[list[Json], list[Json]]
 
@@ -126,7 +126,7 @@ def _two_revisions(story: Story, before: Revision, after: Revision) -> None:
     assert people.items() <= story.people().items()
 
 
-@pytest.mark.parametrize("features", [*SANDBOXES, *SCIM2_SERVERS], ids=lambda features: features.name)
+@pytest.mark.parametrize("features", EVERY, ids=str)
 def test_groups_over_people_of_others_converge_and_wait_for_who_is_to_come(
     features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +135,7 @@ def test_groups_over_people_of_others_converge_and_wait_for_who_is_to_come(
         _two_revisions(Story(Workplace(tmp_path, monkeypatch), service), SMALL.before(), SMALL.after())
 
 
-@pytest.mark.parametrize("features", BOTH, ids=lambda features: features.name)
+@pytest.mark.parametrize("features", BOTH, ids=str)
 def test_the_groups_of_a_real_organisation_converge_over_people_of_others(
     features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +156,7 @@ def _community(revision: str) -> Revision:
     return users, groups
 
 
-@pytest.mark.parametrize("features", BOTH, ids=lambda features: features.name)
+@pytest.mark.parametrize("features", BOTH, ids=str)
 def test_access_is_given_over_whatever_else_a_person_has(
     features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
