@@ -10,6 +10,7 @@ from typing import Any
 from reconciler.applier.applier import Applied, Tools, apply_changes
 from reconciler.applier.jobs import Jobs
 from reconciler.applier.reading import Rereader
+from reconciler.applier.residual import Sent
 from reconciler.applier.verify import prove
 from reconciler.desired.resources import References, to_configuration, to_group, to_user
 from reconciler.messages.operations import sending_for
@@ -134,6 +135,7 @@ class World:
             run.applied.results,
             run.applied.ids,
             live,
+            sent=Sent(sending_for(self.tenant, self.capabilities), self.capabilities.patch, self.tenant.equivalences),
             rereader=self.rereader(),
             replan=lambda now: build_plan(self.inputs(live=now)).changes,
             wait=waits.append,
@@ -184,7 +186,8 @@ class World:
         def read_list(kind: Kind, live: LiveState) -> LiveState | None:
             return reread_list(self.service, self.tenant, self.capabilities, kind, live)
 
-        return Rereader(self.service, read_list, page_size(self.tenant.limits, self.capabilities))
+        page = page_size(self.tenant.limits, self.capabilities)
+        return Rereader(self.service, read_list, page, self.tenant.equivalences)
 
 
 @dataclass(frozen=True)

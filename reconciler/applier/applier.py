@@ -350,7 +350,8 @@ def _settle_all(run: _Run, replies: Sequence[Reply]) -> tuple[list[Step], list[R
             _leave(run, reply, error)
         return again, []
     unseen: list[Reply] = []
-    users, groups = index_live(run.live.users.values()), index_live(run.live.groups.values())
+    pairs = run.tools.equivalences
+    users, groups = index_live(run.live.users.values(), pairs), index_live(run.live.groups.values(), pairs)
     for reply in doubtful:
         change = reply.operation.step.change
         track = run.tracks[change.key]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, Rebase, judge, judge_configuration
+from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, judge, judge_configuration, left_over
 from reconciler.messages.operations import label_of
-from reconciler.model.change import Action, AttributeChange, Change, MembershipChange, Precondition, PreconditionKind
+from reconciler.model.change import Action, Change, MembershipChange, Precondition, PreconditionKind
 from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
 from reconciler.model.plan import Plan
 from reconciler.model.resource import Kind, LiveGroup, LiveUser
@@ -31,7 +31,8 @@ class Approval:
 
 def approve(plan: Plan, live: LiveState, rules: Rules) -> Approval:
     """Judge every change of an approved plan against a fresh snapshot."""
-    users, groups = index_live(live.users.values()), index_live(live.groups.values())
+    known = rules.tenant.equivalences
+    users, groups = index_live(live.users.values(), known), index_live(live.groups.values(), known)
     bound = bind_labels(plan.changes, live)
     executable: list[Change] = []
     results: list[ChangeResult] = []
@@ -60,19 +61,16 @@ def _find(change: Change, index: Index[Live]) -> Live | None:
 
 def remaining(plan: Plan, live: LiveState, rules: Rules) -> tuple[Change, ...]:
     """What of a plan is not as approved on a snapshot: the proof where there is no desired state to plan again from."""
-    users, groups = index_live(live.users.values()), index_live(live.groups.values())
+    known = rules.tenant.equivalences
+    users, groups = index_live(live.users.values(), known), index_live(live.groups.values(), known)
     ids = bind_labels(plan.changes, live).ids | dict(_created(plan, users, groups))
     left: list[Change] = []
     for change in plan.changes:
         if change.key.kind is Kind.SERVICE_PROVIDER_CONFIG:
             continue  # its own GET has proven it
         now = find_live(change, users) if change.key.kind is Kind.USER else find_live(change, groups)
-        match judge(change, now, ids, rules.tenant.equivalences):
-            case Rebase(change=rest):
-                left.append(rest)
-            case Conflict(disagreements=found):
-                differing = tuple(AttributeChange(d.path, d.now, d.would_be) for d in found)
-                left.append(replace(change, attributes=differing, members=MembershipChange()))
+        rest = left_over(change, now, ids, rules.tenant.equivalences)
+        left += [rest] if rest is not None else []
     return tuple(left)
 
 

@@ -66,7 +66,7 @@ def judge(
         if _holds(attribute.path, _before(attribute, now), found, ids, equivalences):
             left.append(attribute)
         else:
-            seen = _label_of(found, ids) if attribute.path == MANAGER_PATH else shown(found, attribute.after)
+            seen = _seen(attribute, found, ids)
             disagreements.append(Disagreement(attribute.path, attribute.before, seen, attribute.after))
     if disagreements:
         return Conflict(tuple(disagreements))
@@ -74,6 +74,33 @@ def judge(
     if not left and not members:
         return Done()
     return Rebase(rebased(replace(change, attributes=tuple(left), members=members), now))
+
+
+def left_over(
+    change: Change, now: LiveUser | LiveGroup | None, ids: Mapping[str, str], equivalences: Equivalences
+) -> Change | None:
+    """What of a change is not so on a fresh read, whoever's doing that is; None where all of it is."""
+    if change.action is Action.DELETE or now is None:
+        return change if (change.action is Action.DELETE) is (now is not None) else None
+    body = unpack(now.body)
+    different = tuple(
+        _difference(item, found, ids)
+        for item, found in ((item, _found(item.path, now, body)) for item in change.attributes)
+        if not _holds(item.path, item.after, found, ids, equivalences)
+    )
+    members = _members_left(change.members, now, ids)
+    if not different and not members:
+        return None
+    action = Action.UPDATE if change.action is Action.CREATE else change.action
+    return replace(change, action=action, attributes=different, members=members)
+
+
+def _difference(item: AttributeChange, found: Any, ids: Mapping[str, str]) -> AttributeChange:
+    return AttributeChange(item.path, _seen(item, found, ids), item.after)
+
+
+def _seen(item: AttributeChange, found: Any, ids: Mapping[str, str]) -> Any:
+    return _label_of(found, ids) if item.path == MANAGER_PATH else shown(found, item.after)
 
 
 def judge_configuration(

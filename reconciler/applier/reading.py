@@ -11,6 +11,7 @@ from reconciler.model.resource import Kind, LiveConfiguration, LiveGroup, LiveUs
 from reconciler.model.state import LiveState
 from reconciler.planner.estimate import verification_requests
 from reconciler.planner.matching import identifiers_of, matching_creation
+from reconciler.semantics.canonical import Equivalences
 
 ReadList = Callable[[Kind, LiveState], LiveState | None]
 """Reads one whole list again into a snapshot; None where the list cannot be had completely."""
@@ -36,14 +37,15 @@ class Rereader:
     reader: Reader
     read_list: ReadList
     page: int
+    equivalences: Equivalences
 
     def now(self, change: Change, known_id: str | None) -> LiveUser | LiveGroup | None:
         """The resource of one change as it is now; a create without a known id is looked up by what identifies it."""
         kind = change.key.kind
         if known_id is not None:
             return self.reader.get(kind, known_id)
-        for attribute, value in identifiers_of(change) if change.action is Action.CREATE else ():
-            found = matching_creation(change, self.reader.find(kind, attribute, value))
+        for attribute, value in identifiers_of(change, self.equivalences) if change.action is Action.CREATE else ():
+            found = matching_creation(change, self.reader.find(kind, attribute, value), self.equivalences)
             if found is not None:
                 return found if kind is Kind.USER else self.reader.get(kind, found.id)
         return None

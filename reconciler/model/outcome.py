@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -48,19 +49,42 @@ class ChangeResult:
     held: bool = False
 
 
+class ResidualCause(StrEnum):
+    """What it looks like that the service did with a value; `reconciler explain` has a page for each."""
+
+    REWRITTEN = "rewritten"
+    NOT_STORED = "not-stored"
+    NOT_CHANGED = "not-changed"
+    NOT_CLEARED = "not-cleared"
+    CUT_SHORT = "cut-short"
+    NOT_FOUND = "not-found"
+    MEMBERS_NOT_SHOWN = "members-not-shown"
+    MEMBERS_NOT_ADDED = "members-not-added"
+    MEMBERS_NOT_REMOVED = "members-not-removed"
+    NOT_WRITTEN = "not-written"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
-    """A managed attribute that is not as declared although its change was applied (SPEC P8)."""
+    """A managed attribute that is not as declared although its change was applied (SPEC P8).
+
+    `expected` is what was sent and `found` what came back; of `members` the labels that are not there, or that still
+    are. `advice` is what to do, in plain words that quote no value. `equivalences` are the pairs (sent, stored), by
+    attribute path, with which tenant.yaml would accept what came back; empty where no pair can say it.
+    """
 
     key: str
     path: str
     expected: Any
     found: Any
+    cause: ResidualCause
+    advice: str
+    equivalences: Mapping[str, tuple[tuple[Any, Any], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
-    """All that apply has to tell. `converged` says that everything applied was read back as declared."""
+    """All that apply has to tell. `equivalences` is what tenant.yaml says already about this service."""
 
     run: str
     tenant: str
@@ -71,6 +95,7 @@ class ApplyResult:
     ended: str
     results: tuple[ChangeResult, ...]
     residual: tuple[Residual, ...] = ()
+    equivalences: Mapping[str, tuple[tuple[Any, Any], ...]] = field(default_factory=dict)
     proven: bool = False
     requests: int = 0
     interrupted: bool = False

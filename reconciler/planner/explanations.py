@@ -1,4 +1,4 @@
-"""What each guard and finding means, in plain words, for reviewers who are no programmers."""
+"""What each guard, finding and residual means, in plain words, for reviewers who are no programmers."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ GUARD_PAGES: Mapping[str, Page] = {
         "as that person, or a userName or e-mail address would pass from one externalId to another.",
         "A recycled address must not inherit the access of the person who had it before.",
         "Find out whether it is the same person. If so: --allow identity-reuse=N. If not: give the new person another "
-        "name, or delete the old account first.",
+        "name, or delete the old account first. If a service keeps no externalId (apply says `not-stored`), do not "
+        "declare it.",
     ),
     "drifted-reactivation": Page(
         "An inactive user would be activated again, and git did not change its mind about that since the last run.",
@@ -197,5 +198,62 @@ FINDING_PAGES: Mapping[str, Page] = {
         "The service does not show the members of a group.",
         "Nobody can be removed from a list that cannot be seen.",
         "Members are only added. Manage removals where the members can be seen.",
+    ),
+}
+
+RESIDUAL_PAGES: Mapping[str, Page] = {
+    "rewritten": Page(
+        "The service took a value and holds another one: in lower case, without blanks, derived from other attributes.",
+        "Git and the tenant would differ in every plan, and the same update would be sent for ever.",
+        "Write the value in git as the service has it, or put the lines that apply prints under `equivalences` in "
+        "tenant.yaml: the next plan has nothing to do. First make sure that nobody else changed it meanwhile.",
+    ),
+    "not-stored": Page(
+        "The service took a value and shows nothing of it.",
+        "It does not know the attribute, or keeps it to itself. No plan can ever find it as declared.",
+        "Do not declare the attribute for this tenant. Without externalId people and groups are told apart by name.",
+    ),
+    "not-changed": Page(
+        "The service said that it wrote a value and still shows the one from before.",
+        "It may not let the attribute be changed, or derive it from others. A plain 200 proves nothing.",
+        "Write the value in git as the service has it, or do not declare the attribute. Only where the service makes "
+        "this of the value each time: the line that apply prints for `equivalences`.",
+    ),
+    "not-cleared": Page(
+        "Git says that an attribute is empty, or has fewer values, and the service keeps what it had.",
+        "Some services merge what a PUT brings into what is there, others do not clear by PATCH.",
+        "Try the other verb: `dialect: {userUpdate: patch}` or `put`, for groups `groupUpdate`.",
+    ),
+    "cut-short": Page(
+        "The service keeps fewer values of an attribute than were sent, for example one e-mail address.",
+        "It does not have as many places for them.",
+        "Declare only those that it keeps.",
+    ),
+    "not-found": Page(
+        "The service said that it created something, and reading does not find it.",
+        "It may be slow to show what it has. Nothing proves that it is there, and a second create could double it.",
+        "Plan again later. If it stays away, ask whoever runs the service before applying again.",
+    ),
+    "members-not-shown": Page(
+        "Members were added to a group that shows nobody.",
+        "The service may not show members at all, or not have taken them; from outside both look the same.",
+        "Look at the group in the service itself. If it does not show members over SCIM: each run adds them again, "
+        "which changes nothing, and nobody is ever removed; a PUT may remove whom git does not state, so prefer "
+        "`dialect: {groupUpdate: patch}`.",
+    ),
+    "members-not-added": Page(
+        "Members were added to a group, and are not in it.",
+        "Some services ignore the members in a create, in a PUT, or in a PATCH.",
+        "After a create: apply again. Else try the other verb: `dialect: {groupUpdate: patch}` or `put`.",
+    ),
+    "members-not-removed": Page(
+        "Members were removed from a group, and are still in it.",
+        "Whoever was to lose access still has it.",
+        "Try the other verb: `dialect: {groupUpdate: put}` or `patch`. Until it works, remove them in the service.",
+    ),
+    "not-written": Page(
+        "An attribute that this run did not write is not as declared any more.",
+        "Somebody else changed it meanwhile, or the service does so when something else is written.",
+        "Plan again, and look who changed it.",
     ),
 }

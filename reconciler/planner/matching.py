@@ -10,7 +10,8 @@ from reconciler.errors import AmbiguousMatch
 from reconciler.messages.operations import NAMED_BY
 from reconciler.model.change import Action, Change
 from reconciler.model.resource import DesiredGroup, DesiredUser, LiveGroup, LiveUser
-from reconciler.semantics.canonical import fold
+from reconciler.semantics.canonical import Equivalences, fold
+from reconciler.semantics.equivalences import stored_as
 
 Desired = TypeVar("Desired", DesiredUser, DesiredGroup)
 Live = TypeVar("Live", LiveUser, LiveGroup)
@@ -27,11 +28,12 @@ class Match(Generic[Desired, Live]):
 
 @dataclass(frozen=True, slots=True)
 class Index(Generic[Live]):
-    """Live resources of one kind by what they can be found by."""
+    """Live resources of one kind by what they can be found by, and what the service is known to make of such values."""
 
     by_id: Mapping[str, Live]
     by_external_id: Mapping[str, Sequence[Live]]
     by_name: Mapping[str, Sequence[Live]]
+    equivalences: Equivalences
 
 
 def name_of(resource: DesiredUser | DesiredGroup | LiveUser | LiveGroup) -> str:
@@ -39,7 +41,7 @@ def name_of(resource: DesiredUser | DesiredGroup | LiveUser | LiveGroup) -> str:
     return resource.user_name if isinstance(resource, DesiredUser | LiveUser) else resource.display_name
 
 
-def index_live(resources: Iterable[Live]) -> Index[Live]:
+def index_live(resources: Iterable[Live], equivalences: Equivalences) -> Index[Live]:
     """An index over live resources; those that share a key are in order of id."""
     by_id: dict[str, Live] = {}
     by_external_id: dict[str, tuple[Live, ...]] = {}
@@ -53,13 +55,13 @@ def index_live(resources: Iterable[Live]) -> Index[Live]:
         name = fold(name_of(resource))
         namesakes = by_name.get(name)
         by_name[name] = alone if namesakes is None else namesakes + alone
-    return Index(by_id, by_external_id, by_name)
+    return Index(by_id, by_external_id, by_name, equivalences)
 
 
 def find_live(change: Change, index: Index[Live]) -> Live | None:
     """The live resource a change is about: by id, else by anchor; for a create whatever matches it (SPEC section 3)."""
     if change.action is Action.CREATE:
-        return matching_creation(change, _alike(change, index))
+        return matching_creation(change, _alike(change, index), index.equivalences)
     if change.id is not None:
         return index.by_id.get(change.id)
     anchor = change.anchor or ""
@@ -79,33 +81,46 @@ def _former_names(change: Change) -> Iterable[str]:
     return (fold(a.before) for a in change.attributes if a.path == path and isinstance(a.before, str))
 
 
-def matching_creation(change: Change, candidates: Iterable[Found]) -> Found | None:
+def matching_creation(change: Change, candidates: Iterable[Found], equivalences: Equivalences) -> Found | None:
     """Of resources, the one that a create made or would duplicate: by externalId, else by name (SPEC section 3).
 
     One that has the name but another externalId is somebody else.
     """
-    wanted = _stated_external_id(change)
+    wanted = _external_ids(change, equivalences)
+    names = {fold(name) for name in stored_as(NAMED_BY[change.key.kind], change.key.name, equivalences)}
     named = None
     for candidate in candidates:
-        if wanted is not None and candidate.external_id == wanted:
+        if candidate.external_id in wanted:
             return candidate
-        is_other = wanted is not None and candidate.external_id is not None
-        if named is None and not is_other and fold(name_of(candidate)) == fold(change.key.name):
+        is_other = wanted and candidate.external_id is not None
+        if named is None and not is_other and fold(name_of(candidate)) in names:
             named = candidate
     return named
 
 
 def _alike(change: Change, index: Index[Live]) -> list[Live]:
-    candidates = list(index.by_external_id.get(_stated_external_id(change) or "", ()))
-    candidates += index.by_name.get(fold(change.key.name), ())
-    return candidates
+    return [
+        live
+        for attribute, value in identifiers_of(change, index.equivalences)
+        for live in (
+            index.by_external_id.get(value, ()) if attribute == "externalId" else index.by_name.get(fold(value), ())
+        )
+    ]
 
 
-def identifiers_of(change: Change) -> list[tuple[str, str]]:
-    """(attribute, value) of all that identifies what a create makes: externalId where it states one, and the name."""
-    by_name = [(NAMED_BY[change.key.kind], change.key.name)]
-    external_id = _stated_external_id(change)
-    return by_name if external_id is None else [("externalId", external_id), *by_name]
+def identifiers_of(change: Change, equivalences: Equivalences) -> list[tuple[str, str]]:
+    """(attribute, value) of all that identifies what a create makes: externalId where it states one, and the name.
+
+    Each as git has it and as the service is known to store it.
+    """
+    name = NAMED_BY[change.key.kind]
+    by_name = [(name, value) for value in stored_as(name, change.key.name, equivalences)]
+    return [*(("externalId", value) for value in _external_ids(change, equivalences)), *by_name]
+
+
+def _external_ids(change: Change, equivalences: Equivalences) -> tuple[str, ...]:
+    stated = _stated_external_id(change)
+    return () if stated is None else stored_as("externalId", stated, equivalences)
 
 
 def _stated_external_id(change: Change) -> str | None:
@@ -149,12 +164,13 @@ def match_leniently(desired: Sequence[Desired], live: Index[Live]) -> tuple[Matc
 
 def _candidates(document: Desired, live: Index[Live], claimed_names: set[str]) -> list[Live]:
     found: dict[str, Live] = {}
-    if document.external_id is not None:
-        for candidate in live.by_external_id.get(document.external_id, ()):
-            found[candidate.id] = candidate
-    for candidate in live.by_name.get(fold(name_of(document)), ()):
-        if document.external_id is None or candidate.external_id is None:
-            found[candidate.id] = candidate
+    known = live.equivalences
+    for value in stored_as("externalId", document.external_id, known) if document.external_id is not None else ():
+        found |= {candidate.id: candidate for candidate in live.by_external_id.get(value, ())}
+    for value in stored_as(NAMED_BY[document.key.kind], name_of(document), known):
+        for candidate in live.by_name.get(fold(value), ()):
+            if document.external_id is None or candidate.external_id is None:
+                found[candidate.id] = candidate
     if not found and document.previously is not None:
         found = {candidate.id: candidate for candidate in _former(document, live, claimed_names)}
     return list(found.values())

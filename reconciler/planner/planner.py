@@ -109,7 +109,8 @@ def build_plan(inputs: PlanInputs) -> Plan:
 
     """
     live, desired, tenant = inputs.live, inputs.desired, inputs.tenant
-    index_users, index_groups = index_live(live.users.values()), index_live(live.groups.values())
+    index_users = index_live(live.users.values(), tenant.equivalences)
+    index_groups = index_live(live.groups.values(), tenant.equivalences)
     users = match_all(desired.users, index_users)
     groups = match_all(desired.groups, index_groups)
     external = tenant.people is People.EXTERNAL

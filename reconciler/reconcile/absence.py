@@ -16,6 +16,7 @@ from reconciler.model.resource import Kind, LiveGroup, LiveUser
 from reconciler.model.state import LiveState
 from reconciler.planner.matching import identifiers_of
 from reconciler.report.values import many
+from reconciler.semantics.canonical import Equivalences
 
 MOST_LOOKUPS = 1000
 """Requests that looking up may take; a plan with more creates than that is refused."""
@@ -37,7 +38,9 @@ class Lookups(Protocol):
         """The resources whose attribute really equals the value."""
 
 
-def look_up_creates(service: Lookups, changes: Sequence[Change], live: LiveState) -> LiveState:
+def look_up_creates(
+    service: Lookups, changes: Sequence[Change], live: LiveState, equivalences: Equivalences
+) -> LiveState:
     """The snapshot with every create looked up whose list is not complete; unchanged where all lists are.
 
     What is found joins the snapshot, what is proven absent is in `proven_absent`, and a note tells the rest. Creates
@@ -56,11 +59,12 @@ def look_up_creates(service: Lookups, changes: Sequence[Change], live: LiveState
     ]
     if not creates:
         return live
-    if sum(len(identifiers_of(change)) for change in creates) > MOST_LOOKUPS:
+    identifiers = {change.key: identifiers_of(change, equivalences) for change in creates}
+    if sum(map(len, identifiers.values())) > MOST_LOOKUPS:
         note = f"{many(len(creates), 'create')} cannot be looked up one by one: more than {MOST_LOOKUPS:,} requests"
         return replace(live, notes=(*live.notes, note))
     search = _Search(service, live)
-    absent = [change.key for change in creates if search.proves_absent(change)]
+    absent = [key for key, known_by in identifiers.items() if search.proves_absent(key.kind, known_by)]
     found = many(len(search.users) + len(search.groups), "resource")
     note = (
         f"lists are not complete: {len(absent)} of {many(len(creates), 'create')} proven by look-ups of their own, "
@@ -82,11 +86,10 @@ class _Search:
     requests: int = 0
     works: dict[tuple[Kind, str], bool] = field(default_factory=dict)
 
-    def proves_absent(self, change: Change) -> bool:
+    def proves_absent(self, kind: Kind, identifiers: Sequence[tuple[str, str]]) -> bool:
         """Whether every look-up of a create works and finds nobody; whoever is found is kept."""
         proven = True
-        for attribute, value in identifiers_of(change):
-            kind = change.key.kind
+        for attribute, value in identifiers:
             if not self._works(kind, attribute) or not _UNSAFE.isdisjoint(value):
                 proven = False
                 continue

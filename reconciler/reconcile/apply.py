@@ -15,6 +15,7 @@ from reconciler.applier.applier import Applied, Tools, apply_changes
 from reconciler.applier.approval import Approval, access_not_approved, approve, hold, remaining
 from reconciler.applier.journal import Journal, open_journal
 from reconciler.applier.reading import Rereader
+from reconciler.applier.residual import Sent
 from reconciler.applier.verify import Replan, prove
 from reconciler.desired.parser import load_desired_state
 from reconciler.errors import ConfigurationError, DesiredStateError, GuardRefused, PlanError, ScimError, StalePlan
@@ -119,7 +120,7 @@ def apply_approved(
     with _at_work(tenant, surroundings, options) as (connection, journal):
         configuration = any(change.key.kind is Kind.SERVICE_PROVIDER_CONFIG for change in approved.changes)
         read = connection.read_live_state(configuration=configuration)
-        live = counted(look_up_creates(connection.client, approved.changes, read), connection)
+        live = counted(look_up_creates(connection.client, approved.changes, read, tenant.equivalences), connection)
         inputs = PlanInputs(
             tenant=tenant,
             desired=loaded.desired,
@@ -211,6 +212,7 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
         ended=surroundings.timestamp(),
         results=_merged(work.ended, applied.results),
         residual=residual,
+        equivalences=tenant.equivalences,
         proven=proven,
         requests=connection.client.requests - before,
         interrupted=applied.interrupted,
@@ -226,7 +228,8 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
 def _send_and_prove(work: _Work, connection: Connection, run: str) -> tuple[Applied, tuple[Residual, ...], bool]:
     tenant, surroundings, plan = connection.tenant, connection.surroundings, work.plan
     listener = surroundings.listener
-    rereader = Rereader(connection.client, connection.reread, page_size(tenant.limits, plan.capabilities))
+    page = page_size(tenant.limits, plan.capabilities)
+    rereader = Rereader(connection.client, connection.reread, page, tenant.equivalences)
     ended = 0
 
     def told(result: ChangeResult) -> None:
@@ -254,7 +257,15 @@ def _send_and_prove(work: _Work, connection: Connection, run: str) -> tuple[Appl
         return applied, (), False
     listener.phase_started("proving")
     try:
-        residual = prove(applied.results, applied.ids, work.live, rereader=rereader, replan=work.replan, wait=wait)
+        residual = prove(
+            applied.results,
+            applied.ids,
+            work.live,
+            sent=Sent(tools.sending, plan.capabilities.patch, tenant.equivalences),
+            rereader=rereader,
+            replan=work.replan,
+            wait=wait,
+        )
     except (ScimError, PlanError, DesiredStateError) as error:
         listener.phase_finished(f"not proven: {error.message}")
         return applied, (), False

@@ -72,7 +72,7 @@ def plan_connected(
         created_at=surroundings.timestamp(),
     )
     plan = _build(inputs, root)
-    searched = look_up_creates(connection.client, plan.changes, live)
+    searched = look_up_creates(connection.client, plan.changes, live, tenant.equivalences)
     if searched is not live:
         inputs = replace(inputs, live=counted(searched, connection), capabilities=with_notes(connection, searched))
         plan = _build(inputs, root)

@@ -44,7 +44,7 @@ class DiagnosticFormat(StrEnum):
 _FOLDING = {
     Format.TEXT: Folding(),
     # What Markdown lists may hide in <details>, so it folds later.
-    Format.MARKDOWN: Folding(creates=100, updates=200, memberships=100, members=50, access=20, width=200),
+    Format.MARKDOWN: Folding(creates=100, updates=200, memberships=100, members=50, access=20, residuals=50, width=200),
 }
 
 
@@ -165,6 +165,7 @@ _WORD = re.compile(
 def _markdown_environment() -> Environment:
     environment = _environment(_code)
     environment.filters["prose"] = _prose
+    environment.filters["fenced"] = _fenced
     return environment
 
 
@@ -178,6 +179,13 @@ def _code(value: object) -> Markup:
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if text[0] in "` " or text[-1] in "` " else ""
     return Markup(f"{fence}{pad}{text}{pad}{fence}")  # noqa: S704 - the fence is longer than any inside
+
+
+def _fenced(lines: Iterable[str]) -> Markup:
+    """Lines of YAML as a code block that they cannot leave (CommonMark section 4.5)."""
+    text = "\n".join(printable(line) for line in lines)
+    fence = "`" * max(3, max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    return Markup(f"{fence}yaml\n{text}\n{fence}")  # noqa: S704 - the fence is longer than any inside
 
 
 def _prose(value: object) -> Markup:

@@ -36,11 +36,16 @@ def shown(value: Any, path: str) -> str:
         return "{" + ", ".join(f"{printable(str(k))}: {shown(v, f'{path}.{k}')}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(shown(item, path) for item in value) + "]"
-    if _SECRET_NAME.search(path):
+    if is_secret(path):
         return HIDDEN
     if isinstance(value, str):
         return quoted(value)
     return printable(str(value))
+
+
+def is_secret(path: str) -> bool:
+    """Whether an attribute is named like a secret."""
+    return _SECRET_NAME.search(path) is not None
 
 
 def quoted(text: str) -> str:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.model.change import Action, AttributeChange, Change, MembershipChange, PreconditionKind
-from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual
+from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual, ResidualCause
 from reconciler.model.plan import AccessChange, Finding, GuardVerdict, Plan, Verdict
 from reconciler.model.resource import Kind
 from reconciler.report.values import (
     identity,
     in_words,
+    is_secret,
     is_set,
     located,
     many,
@@ -40,7 +41,8 @@ class Folding:
 
     `creates` and `updates` count changes of one kind, `memberships` groups that gain members; what is folded is told
     file by file, and files with no more than `few` are still listed. `members` counts the members that one group gains,
-    `access` the users who gain access to one group, `findings` those of one code.
+    `access` the users who gain access to one group, `findings` those of one code, `residuals` the resources that one
+    attribute is not kept of.
     """
 
     creates: int = 40
@@ -50,6 +52,7 @@ class Folding:
     members: int = 20
     access: int = 10
     findings: int = 40
+    residuals: int = 20
     width: int = 160
 
 
@@ -204,17 +207,28 @@ class CauseView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualView:
-    """An attribute that reads differently from what was applied."""
+    """A resource of which an attribute reads differently from what was applied."""
 
     key: str
-    path: str
     expected: str
     found: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualsView:
+    """What happened alike to one attribute of several resources. `hidden` counts resources that are not listed."""
+
+    path: str
+    what: str
+    cause: str
+    advice: str
+    items: tuple[ResidualView, ...]
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyView:
-    """All that the report of a run says."""
+    """All that the report of a run says. `equivalences` are lines of YAML for tenant.yaml, () where none would help."""
 
     tenant: str
     two_way: bool
@@ -227,7 +241,9 @@ class ApplyView:
     conflicts: tuple[ConflictView, ...]
     causes: tuple[CauseView, ...]
     rebased: tuple[str, ...]
-    residual: tuple[ResidualView, ...]
+    residual: tuple[ResidualsView, ...]
+    differences: int
+    equivalences: tuple[str, ...]
     read_again: int
     proven: bool
     interrupted: bool
@@ -619,7 +635,9 @@ def build_apply_view(result: ApplyResult, plan: Plan, *, folding: Folding, optio
         rebased=tuple(
             _named(item.change) for item in result.results if item.rebased and item.outcome is Outcome.APPLIED
         ),
-        residual=tuple(_residual(item, folding.width) for item in result.residual),
+        residual=_residuals(result.residual, folding),
+        differences=len(result.residual),
+        equivalences=_equivalences(result),
         read_again=counts[Outcome.APPLIED],
         proven=result.proven,
         interrupted=result.interrupted,
@@ -676,13 +694,57 @@ def _named(change: Change) -> str:
     return f"{change.action.value} {printable(str(change.key))}" + (f" ({place})" if place else "")
 
 
+def _residuals(residual: Iterable[Residual], folding: Folding) -> tuple[ResidualsView, ...]:
+    """What happened alike to the same attribute, together, in the order in which it was found."""
+    alike: dict[tuple[str, str, ResidualCause, str], list[Residual]] = defaultdict(list)
+    for item in residual:
+        alike[item.key.partition("/")[0], item.path, item.cause, item.advice].append(item)
+    return tuple(
+        ResidualsView(
+            path=printable(path),
+            what=printable(many(len({item.key for item in items}), kind.lower())),
+            cause=cause.value,
+            advice=printable(advice),
+            items=tuple(_residual(item, folding.width) for item in items[: folding.residuals]),
+            hidden=len(items[folding.residuals :]),
+        )
+        for (kind, path, cause, advice), items in alike.items()
+    )
+
+
 def _residual(item: Residual, width: int) -> ResidualView:
     return ResidualView(
         key=printable(item.key),
-        path=printable(item.path),
         expected=shortened(shown(item.expected, item.path), width),
         found=shortened(shown(item.found, item.path), width),
     )
+
+
+_ONLY_IF_DERIVED = "  # as before the write: keep this line only if the service derives the value"
+
+
+def _equivalences(result: ApplyResult) -> tuple[str, ...]:
+    """The whole `equivalences` of tenant.yaml, as it is and with what this run learned, as YAML to paste."""
+    lines = {path: [_pair(path, pair) for pair in pairs] for path, pairs in result.equivalences.items()}
+    before = {path: list(known) for path, known in lines.items()}
+    for item in result.residual:
+        comment = _ONLY_IF_DERIVED if item.cause is ResidualCause.NOT_CHANGED else ""
+        for path, pairs in item.equivalences.items():
+            known = lines.setdefault(path, []) if not is_secret(path) else []
+            known += [line for pair in pairs if (line := f"{_pair(path, pair)}{comment}") not in known]
+    if lines == before:
+        return ()
+    yaml = ["equivalences:"]
+    for path, known in sorted(lines.items()):
+        hidden = is_secret(path)
+        yaml += [f"  # {path}: keep what is there"] if hidden else [f"  {path}:", *(f"    - {line}" for line in known)]
+    return tuple(yaml)
+
+
+def _pair(path: str, pair: tuple[Any, Any]) -> str:
+    """A pair as YAML: texts as JSON has them, on one line, with the escapes of Python, which YAML knows too."""
+    sent, stored = ("null" if value is None else shown(value, path) for value in pair)
+    return f"{{sent: {sent}, stored: {stored}}}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,10 @@ from reconciler.model.resource import ENTERPRISE_SCHEMA
 MANAGER_PATH = f"{ENTERPRISE_SCHEMA}:manager"
 
 Equivalences = Mapping[str, Sequence[tuple[Any, Any]]]
-"""Per attribute path, the pairs (sent, stored) that this service is known to turn into each other."""
+"""Per attribute path, the pairs (sent, stored) of plain values: what this service is known to make of what is sent.
+
+Paths are those of `managed_paths`, and `<path>.<sub-attribute>` in the elements of a multi-valued attribute.
+"""
 
 _IDENTIFIER_PATHS = frozenset({"userName", "emails.value", "roles.value", "entitlements.value"})
 """Differences in case only are cosmetic here: reported, not written (scim-rfc.md 3, rule 2)."""
@@ -161,22 +164,33 @@ def diff_attributes(
 
 def compare(path: str, wanted: Any, found: Any, equivalences: Equivalences) -> Equality:
     """How the value git wants compares with the one found, by the rules of the attribute at `path`."""
+    if any(_is(wanted, sent) and _is(found, stored) for sent, stored in equivalences.get(path, ())):
+        return Equality.SAME
     if is_unassigned(wanted):
         return Equality.SAME if is_unassigned(found) else Equality.DIFFERENT
     if isinstance(wanted, list):
         if wanted == found:
             return Equality.SAME
         return _compare_multi_valued(path, wanted, found if isinstance(found, list) else _as_list(found), equivalences)
-    return _compare_single(path, wanted, found, equivalences)
+    return _compare_single(path, wanted, found)
+
+
+def _is(value: Any, stated: Any) -> bool:
+    """Whether a value is the one an equivalence states: exactly, except that nothing has several spellings."""
+    if is_unassigned(stated):
+        return is_unassigned(value)
+    return type(value) is type(stated) and bool(_composed(value) == _composed(stated))
+
+
+def _composed(value: Any) -> Any:
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
 def _as_list(value: Any) -> list[Any]:
     return [] if is_unassigned(value) else [value]
 
 
-def _compare_single(path: str, wanted: Any, found: Any, equivalences: Equivalences) -> Equality:
-    if any(wanted == sent and found == stored for sent, stored in equivalences.get(path, ())):
-        return Equality.SAME
+def _compare_single(path: str, wanted: Any, found: Any) -> Equality:
     if isinstance(wanted, bool):
         return Equality.SAME if wanted is _as_boolean(found) else Equality.DIFFERENT
     if isinstance(wanted, Mapping):
@@ -241,7 +255,24 @@ def _compare_multi_valued(
     path: str, wanted: Sequence[Any], found: Sequence[Any], equivalences: Equivalences
 ) -> Equality:
     """A bijection between two sets, or none. Duplicates count once (scim-rfc.md 3, rule 3)."""
+    missing, surplus, verdict = _matched(path, wanted, found, equivalences)
+    return Equality.DIFFERENT if missing or surplus else verdict
+
+
+def unmatched(
+    path: str, wanted: Sequence[Any], found: Sequence[Any], equivalences: Equivalences
+) -> tuple[list[Any], list[Any]]:
+    """The elements that git wants and that are not there, and those that are there and that git does not want."""
+    missing, surplus, _ = _matched(path, wanted, found, equivalences)
+    return missing, surplus
+
+
+def _matched(
+    path: str, wanted: Sequence[Any], found: Sequence[Any], equivalences: Equivalences
+) -> tuple[list[Any], list[Any], Equality]:
+    """What is left over on either side, and how those compare that belong together."""
     rest = _distinct(found)
+    missing: list[Any] = []
     verdict = Equality.SAME
     for element in sorted(_distinct(wanted), key=_specificity, reverse=True):
         best: tuple[int, Equality] | None = None
@@ -253,11 +284,12 @@ def _compare_multi_valued(
             if equality is Equality.COSMETIC and best is None:
                 best = (index, equality)
         if best is None:
-            return Equality.DIFFERENT
+            missing.append(element)
+            continue
         rest.pop(best[0])
         if best[1] is Equality.COSMETIC:
             verdict = Equality.COSMETIC
-    return Equality.DIFFERENT if rest else verdict
+    return missing, rest, verdict
 
 
 def _specificity(element: Any) -> int:
@@ -282,7 +314,7 @@ def _stripped(element: Any) -> Any:
 def _compare_element(path: str, wanted: Any, found: Any, equivalences: Equivalences) -> Equality:
     """Every sub-attribute that git states must be there; `primary` absent means false (RFC 7643 section 2.4)."""
     if not isinstance(wanted, Mapping) or not isinstance(found, Mapping):
-        return _compare_single(path, wanted, found, equivalences)
+        return compare(path, wanted, found, equivalences)
     verdict = Equality.SAME
     for name, value in wanted.items():
         if name == "primary" and value is False and is_unassigned(found.get(name)):

@@ -6,7 +6,7 @@ Values of the model go in, plain JSON values come out; names are those of the SP
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.model.change import AttributeChange, Change
@@ -94,7 +94,7 @@ def receipt_to_document(result: ApplyResult, *, public: bool) -> ReceiptDocument
     """The receipt as SPEC section 7 writes it.
 
     A public one names nobody: keys are `<kind>/<id>`, or `<kind>/#<position in the plan>` where no id was learned;
-    causes, expected and found values, which may quote names, are null.
+    causes, expected and found values, which may quote names, are null, and there are no equivalences.
     """
     public_keys = {
         str(item.change.key): _public_key(item, position) for position, item in enumerate(result.results, start=1)
@@ -122,6 +122,13 @@ def receipt_to_document(result: ApplyResult, *, public: bool) -> ReceiptDocument
         ],
         "residual": [_residual(item, public_keys if public else None) for item in result.residual],
     }
+
+
+def equivalences_to_document(
+    equivalences: Mapping[str, Sequence[tuple[Any, Any]]],
+) -> dict[str, list[dict[str, Any]]]:
+    """Pairs as tenant.yaml has them under `equivalences`."""
+    return {path: [{"sent": sent, "stored": stored} for sent, stored in pairs] for path, pairs in equivalences.items()}
 
 
 def to_json_line(document: Mapping[str, Any]) -> str:
@@ -218,13 +225,18 @@ def _cause(item: ChangeResult) -> str | None:
 
 
 def _residual(item: Residual, public_keys: Mapping[str, str] | None) -> dict[str, Any]:
+    document = {
+        "key": item.key,
+        "path": item.path,
+        "expected": item.expected,
+        "found": item.found,
+        "cause": item.cause.value,
+        "advice": item.advice,
+        "equivalences": equivalences_to_document(item.equivalences),
+    }
     if public_keys is None:
-        return {"key": item.key, "path": item.path, "expected": item.expected, "found": item.found}
+        return document
     # A path may carry a value filter (`emails[value eq "..."]`), and with it the value.
     kind = item.key.partition("/")[0]
-    return {
-        "key": public_keys.get(item.key, f"{kind}/#0"),
-        "path": item.path.partition("[")[0],
-        "expected": None,
-        "found": None,
-    }
+    nobody = {"key": public_keys.get(item.key, f"{kind}/#0"), "path": item.path.partition("[")[0]}
+    return {**document, **nobody, "expected": None, "found": None, "equivalences": {}}

@@ -17,7 +17,8 @@ from reconciler.cli.exits import Exit
 from reconciler.cli.main import COMMANDS, cli
 from reconciler.desired.codes import CODES, Code
 from reconciler.desired.tenant import DIALECT_KEYS
-from reconciler.planner.explanations import FINDING_PAGES, GUARD_PAGES
+from reconciler.model.outcome import ResidualCause
+from reconciler.planner.explanations import FINDING_PAGES, GUARD_PAGES, RESIDUAL_PAGES
 from reconciler.planner.guards import GUARDS
 from tests.docs.console import DOCUMENTS, ROOT
 from tests.docs.guard_pages import PATH, START, rendered
@@ -74,7 +75,7 @@ def test_every_command_in_the_prose_exists_with_its_options() -> None:
             assert option in {*options_of(known[name]), *options_of(cli), "--help", "--version"}, typed
 
 
-@pytest.mark.parametrize("code", [*Code, *GUARDS, *FINDING_PAGES], ids=str)
+@pytest.mark.parametrize("code", [*Code, *GUARDS, *FINDING_PAGES, *ResidualCause], ids=str)
 def test_every_code_guard_and_finding_is_explained(code: str) -> None:
     """Whatever a message shows in brackets can be asked about."""
     shown = CliRunner().invoke(cli, ["explain", str(code)], standalone_mode=False)
@@ -86,6 +87,7 @@ def test_no_explanation_is_left_over() -> None:
     """What can be explained is what can be said."""
     assert set(CODES) == {code.value for code in Code}
     assert set(GUARD_PAGES) == set(GUARDS)
+    assert set(RESIDUAL_PAGES) == set(ResidualCause)
 
 
 def test_the_page_about_guards_says_what_explain_says() -> None:

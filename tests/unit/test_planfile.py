@@ -12,7 +12,7 @@ from hypothesis import given
 
 from reconciler.errors import InvalidPlanFile
 from reconciler.model.change import Action, Change, PreconditionKind
-from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual
+from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual, ResidualCause
 from reconciler.model.plan import AccessChange, Plan
 from reconciler.planfile import (
     MAX_DEPTH,
@@ -343,6 +343,9 @@ def a_result() -> ApplyResult:
                 path='emails[value eq "ann@example.com"].type',
                 expected="work",
                 found="ann@home.example",
+                cause=ResidualCause.REWRITTEN,
+                advice="write it in git as the service has it",
+                equivalences={"emails.value": (("ann@example.com", "ann@home.example"),)},
             ),
         ),
         proven=True,
@@ -381,4 +384,13 @@ def test_a_public_receipt_names_nobody() -> None:
     outcomes = json.loads(data)["outcomes"]
     assert outcomes[1]["key"] == "User/u-77"
     assert outcomes[3]["key"] == "User/#4"
-    assert json.loads(data)["residual"] == [{"key": "User/u-77", "path": "emails", "expected": None, "found": None}]
+    [residual] = json.loads(data)["residual"]
+    assert residual == {
+        "key": "User/u-77",
+        "path": "emails",
+        "expected": None,
+        "found": None,
+        "equivalences": {},
+        "cause": "rewritten",
+        "advice": "write it in git as the service has it",
+    }

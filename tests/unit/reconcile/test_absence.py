@@ -54,7 +54,7 @@ def test_p4_who_is_looked_up_and_not_found_may_be_created(service: Directory) ->
     world = World(service).wanting(desired_user("eve@example.com", externalId="p-5"))
     live = _short(world, "u1")
     service.log.clear()
-    searched = look_up_creates(service, _changes(world, live), live)
+    searched = look_up_creates(service, _changes(world, live), live, {})
     assert searched.proven_absent == {EVE}
     assert searched.users == live.users
     assert len([line for line in service.log if "filter" in line]) == 4
@@ -68,7 +68,7 @@ def test_p4_who_is_found_joins_the_snapshot_and_is_not_created(service: Director
     world = World(service).wanting(desired_user("bob@example.com", externalId="p-2"))
     live = _short(world, "u1")
     assert [change.action for change in _changes(world, live)] == [Action.CREATE]
-    searched = look_up_creates(service, _changes(world, live), live)
+    searched = look_up_creates(service, _changes(world, live), live, {})
     assert set(searched.users) == {"u1", "u2"}
     assert searched.proven_absent == frozenset()
     assert _changes(world, searched) == ()
@@ -82,7 +82,7 @@ def test_a_group_that_is_found_comes_with_its_members(service: Directory) -> Non
     live = world.read()
     shown = {id_: found for id_, found in live.groups.items() if id_ == "g1"}
     short = replace(live, groups=shown, certificates={**live.certificates, Kind.GROUP: SHORT})
-    searched = look_up_creates(service, _changes(world, short), short)
+    searched = look_up_creates(service, _changes(world, short), short, {})
     assert searched.groups["g2"].members == ("u2",)
 
 
@@ -91,7 +91,7 @@ def test_complete_lists_need_no_look_up(service: Directory) -> None:
     world = World(service).wanting(desired_user("eve@example.com"))
     live = world.read()
     service.log.clear()
-    assert look_up_creates(service, _changes(world, live), live) is live
+    assert look_up_creates(service, _changes(world, live), live, {}) is live
     assert service.log == []
 
 
@@ -115,7 +115,7 @@ def test_q10_a_look_up_that_does_not_find_who_is_there_proves_nothing(
     world = World(service).wanting(desired_user("eve@example.com"))
     live = _short(world, "u1")
     service.answer = answer
-    searched = look_up_creates(service, _changes(world, live), live)
+    searched = look_up_creates(service, _changes(world, live), live, {})
     assert searched.proven_absent == frozenset()
     assert "look-ups of a User by userName do not find who is there" in searched.notes
 
@@ -130,14 +130,14 @@ def test_a_service_that_fails_is_an_error(service: Directory) -> None:
 
     service.answer = fail
     with pytest.raises(ScimRejected):
-        look_up_creates(service, _changes(world, live), live)
+        look_up_creates(service, _changes(world, live), live, {})
 
 
 def test_an_empty_list_has_nobody_to_try_look_ups_by(service: Directory) -> None:
     """Then they prove nothing."""
     world = World(service).wanting(desired_user("eve@example.com"))
     live = _short(world)
-    searched = look_up_creates(service, _changes(world, live), live)
+    searched = look_up_creates(service, _changes(world, live), live, {})
     assert searched.proven_absent == frozenset()
     assert searched.notes[0] == "no User is known by whom to try whether look-ups by userName work"
 
@@ -146,7 +146,7 @@ def test_q10_a_name_that_not_every_filter_can_carry_proves_nothing(service: Dire
     """Captain-P-Goldfish/SCIM-SDK#913: escapes are unsupported."""
     world = World(service).wanting(desired_user('eve"x@example.com'), desired_user("eve@example.com"))
     live = _short(world, "u1")
-    assert look_up_creates(service, _changes(world, live), live).proven_absent == {EVE}
+    assert look_up_creates(service, _changes(world, live), live, {}).proven_absent == {EVE}
 
 
 def test_look_ups_are_bounded(service: Directory) -> None:
@@ -155,6 +155,6 @@ def test_look_ups_are_bounded(service: Directory) -> None:
     live = _short(world, "u1")
     changes = _changes(world, live)
     service.log.clear()
-    searched = look_up_creates(service, changes, live)
+    searched = look_up_creates(service, changes, live, {})
     assert (searched.proven_absent, service.log) == (frozenset(), [])
     assert searched.notes == ("1,001 creates cannot be looked up one by one: more than 1,000 requests",)

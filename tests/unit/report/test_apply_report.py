@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from reconciler.desired.loader import parse
 from reconciler.model.change import Action
-from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual
+from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual, ResidualCause
 from reconciler.planfile import receipt_to_document
 from reconciler.report.render import Format, render_apply
+from reconciler.report.values import identity
 from tests.builders import TARGET, TENANT, build_change, build_plan
 
 READABLE = pytest.mark.parametrize("format_", [Format.TEXT, Format.MARKDOWN])
@@ -89,11 +94,75 @@ def test_every_change_that_was_not_applied_is_named_with_its_cause(format_: Form
 @READABLE
 def test_a_residual_is_no_success(format_: Format) -> None:
     """P8: what reads differently after apply is shown, declared against read."""
-    residual = Residual(key="User/a@x", path="title", expected="Agent", found=None)
+    cause, advice = ResidualCause.NOT_STORED, "do not declare it"
+    residual = Residual(key="User/a@x", path="title", expected="Agent", found=None, cause=cause, advice=advice)
     report = report_of(result_of(APPLIED, residual=(residual,)), format_)
     assert "1 resource read again, 1 difference" in report
-    assert "(none)" in report
+    for word in ("(none)", "not-stored", "do not declare it"):
+        assert word in report
     assert "Nothing is left" not in report
+    assert "tenant.yaml" not in report
+
+
+def _rewritten(sent: object, stored: object, path: str = "title", key: str = "User/a@x") -> Residual:
+    return Residual(
+        key=key,
+        path=path,
+        expected=sent,
+        found=stored,
+        cause=ResidualCause.REWRITTEN,
+        advice="add its line to equivalences",
+        equivalences={path: ((sent, stored),)},
+    )
+
+
+PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+)
+
+
+@given(pairs=st.lists(st.tuples(PLAIN, PLAIN), min_size=1, max_size=4), known=st.tuples(PLAIN, PLAIN))
+def test_the_block_to_paste_is_read_back_as_the_pairs_it_stands_for(
+    pairs: list[tuple[object, object]], known: tuple[object, object]
+) -> None:
+    """SPEC section 4: whatever the texts hold, tenant.yaml then says exactly what was sent and what was stored."""
+    residual = tuple(_rewritten(sent, stored) for sent, stored in pairs)
+    told = replace(result_of(APPLIED, residual=residual), equivalences={"userType": (known,)})
+    lines = report_of(told).splitlines()
+    start = lines.index("equivalences:")
+    parsed = parse("\n".join(lines[start : lines.index("", start)]))
+    assert not parsed.faults
+    [document] = parsed.documents
+    read = {
+        path: {(identity(pair["sent"]), identity(pair["stored"])) for pair in listed}
+        for path, listed in document.value["equivalences"].items()
+    }
+    assert read == {
+        "userType": {(identity(known[0]), identity(known[1]))},
+        "title": {(identity(sent), identity(stored)) for sent, stored in pairs},
+    }
+
+
+def test_a_value_that_is_named_like_a_secret_is_not_offered_to_paste() -> None:
+    """P11: the report of a run goes into logs."""
+    report = report_of(result_of(APPLIED, residual=(_rewritten("s3cret", "S3CRET", path="apiToken"),)))
+    assert "s3cret" not in report.lower()
+    assert "(hidden)" in report
+
+
+@READABLE
+def test_what_happened_to_many_alike_is_told_once_and_counted(format_: Format) -> None:
+    """A service that drops an attribute drops it of everybody: the advice is one, and some examples do."""
+    residual = tuple(_rewritten("Agent", "agent", key=f"User/u{number}@x") for number in range(2_000))
+    report = report_of(result_of(APPLIED, residual=residual), format_)
+    assert "2,000 users" in report
+    assert report.count("add its line to equivalences") == 1
+    assert report.count('{sent: "Agent", stored: "agent"}') == 1
+    assert "all of them in the receipt" in report
+    assert len(report.splitlines()) < 100
 
 
 @READABLE

@@ -23,6 +23,8 @@ OUR_HEADING = re.compile(
     r"|[0-9]+ (failed|in conflict|unknown|not attempted|residual|rebased)"
 )
 
+OUR_YAML = re.compile(r"equivalences:\n(?:  [^ ].*:\n(?:    - \{sent: .*, stored: .*\}(?:  # .*)?\n)+|  # .*\n)+")
+
 
 def tokens(markdown: str) -> Iterator[Token]:
     """Every token of the rendered report, as GitHub's dialect reads it: tables and strikethrough on."""
@@ -36,7 +38,9 @@ def assert_is_only_ours(markdown: str) -> None:
     headings = []
     previous = ""
     for token in tokens(markdown):
-        assert token.type not in {"link_open", "image", "s_open", "em_open", "table_open", "fence", "code_block", "hr"}
+        assert token.type not in {"link_open", "image", "s_open", "em_open", "table_open", "code_block", "hr"}
+        if token.type == "fence":
+            assert OUR_YAML.fullmatch(token.content)
         if token.type in {"html_block", "html_inline"}:
             assert not OUR_HTML.sub("", token.content).strip()
         if token.type == "text":
@@ -68,6 +72,13 @@ RESULTS = st.lists(
 ).map(tuple)
 
 
+PAIRS = st.dictionaries(
+    st.sampled_from(["title", "emails.value", "apiToken"]),
+    st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=2).map(tuple),
+    max_size=2,
+)
+
+
 @settings(max_examples=60)
 @given(
     result=st.builds(
@@ -80,7 +91,15 @@ RESULTS = st.lists(
         started=NAMES,
         ended=NAMES,
         results=RESULTS,
-        residual=st.lists(st.builds(Residual, key=NAMES, path=NAMES, expected=VALUES, found=VALUES)).map(tuple),
+        residual=st.lists(
+            st.builds(
+                Residual,
+                **dict.fromkeys(("key", "path", "advice"), NAMES),
+                **dict.fromkeys(("expected", "found"), VALUES),
+                equivalences=PAIRS,
+            )
+        ).map(tuple),
+        equivalences=PAIRS,
         proven=st.booleans(),
         interrupted=st.booleans(),
     )
