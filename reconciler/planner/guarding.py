@@ -43,8 +43,8 @@ class GuardInputs:
     `managed` counts the live resources of each kind that git declares, now or in the base. `holdings` has
     (before, after) for every user with a change. `declared` counts what git declares of each kind. `own_account` is how
     the reconciler signs in, where that is a name; `minutes` what the plan is estimated to take, `max_minutes` what it
-    may take. `pending` are the keys of groups that lose members whom git does not name, although names of theirs are
-    pending.
+    may take. `leaving` are the members, each as `<label> of <group>`, whom git never named and who leave a group
+    although names of it are pending.
     """
 
     tenant: Tenant
@@ -57,7 +57,7 @@ class GuardInputs:
     managed: Mapping[Kind, int]
     declared: Mapping[Kind, int]
     exclusives: Sequence[Exclusive]
-    pending: frozenset[str] = frozenset()
+    leaving: Sequence[str] = ()
     base: BaseState = field(default_factory=BaseState)
     history: History = field(default_factory=History)
     own_account: str | None = None

@@ -272,10 +272,8 @@ def pending(inputs: GuardInputs) -> Count:
 
     Without `--allow` they are kept, and there is nothing to count.
     """
-    groups = [change for change in inputs.changes if str(change.key) in inputs.pending]
-    leaving = [f"{label} of {change.key.name}" for change in groups for label in change.members.removed]
-    detail = f"{many(leaving, 'member')} would leave groups of which names are pending"
-    return Count(len(leaving), 0, detail + examples(leaving))
+    detail = f"{many(inputs.leaving, 'member')} would leave groups of which names are pending"
+    return Count(len(inputs.leaving), 0, detail + examples(inputs.leaving))
 
 
 def nesting(inputs: GuardInputs) -> Count:

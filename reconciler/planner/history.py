@@ -22,6 +22,7 @@ from reconciler.model.resource import (
     unpack,
 )
 from reconciler.model.state import BaseState, DesiredState
+from reconciler.model.tenant import People
 from reconciler.planner.matching import Index, Match, match_leniently, name_of
 from reconciler.planner.membership import Delta, stated_members
 from reconciler.planner.references import Directory, build_directory
@@ -92,11 +93,11 @@ class Laid:
     directory: Directory
 
 
-def recall(base: BaseState, now: Laid, users: Index[LiveUser], groups: Index[LiveGroup]) -> History:
+def recall(base: BaseState, now: Laid, users: Index[LiveUser], groups: Index[LiveGroup], people: People) -> History:
     """Lay the states of the base against the live state; `now` is the desired state, by which renames are followed."""
     if not base.states:
         return History()
-    recollection = _Recollection(base, now, users, groups)
+    recollection = _Recollection(base, now, users, groups, people)
     for position, state in enumerate(base.states):
         recollection.add(position, now if state is now.state else recollection.lay(position))
     return recollection.result()
@@ -110,6 +111,7 @@ class _Recollection:
     now: Laid
     index_users: Index[LiveUser]
     index_groups: Index[LiveGroup]
+    people: People
     users: dict[str, list[Past]] = field(default_factory=dict)
     groups: dict[str, list[Past]] = field(default_factory=dict)
     first_seen: dict[str, int] = field(default_factory=dict)
@@ -124,9 +126,15 @@ class _Recollection:
         users = _matched(state.users, self.index_users, trusted, [s.users for s in later])
         groups = _matched(state.groups, self.index_groups, trusted, [s.groups for s in later])
         known = self.now.directory
-        return Laid(
-            state=state, users=users, groups=groups, directory=build_directory(users, groups, known.users, known.groups)
+        directory = build_directory(
+            users,
+            groups,
+            known.users,
+            known.groups,
+            people=self.people,
+            pending=[match.desired for match in users if match.live is None],
         )
+        return Laid(state=state, users=users, groups=groups, directory=directory)
 
     def add(self, position: int, laid: Laid) -> None:
         """What a state said about everything for which it still counts."""
@@ -136,7 +144,7 @@ class _Recollection:
             if self._counts(group, position):
                 self.members.setdefault(group, set()).update(stated)
         if position == 0:
-            self.gone = {identity_of(document) for document in _unmatched(laid)}
+            self.gone = {identity_of(document) for document in _unmatched(laid, self.people)}
 
     def result(self) -> History:
         """All of it."""
@@ -166,8 +174,10 @@ class _Recollection:
                 pasts.setdefault(match.live.id, []).append(Past(match.desired, _manager(match.desired, directory)))
 
 
-def _unmatched(laid: Laid) -> Iterable[DesiredUser | DesiredGroup]:
-    yield from (user.desired for user in laid.users if user.live is None)
+def _unmatched(laid: Laid, people: People) -> Iterable[DesiredUser | DesiredGroup]:
+    """What is not in the tenant any more; people who come from elsewhere may not have come yet."""
+    if people is People.MANAGED:
+        yield from (user.desired for user in laid.users if user.live is None)
     yield from (group.desired for group in laid.groups if group.live is None)
 
 

@@ -50,6 +50,11 @@ class Delta:
     withdrawn: frozenset[Target] = frozenset()
     unreadable: bool = False
 
+    @property
+    def leaving(self) -> tuple[Target, ...]:
+        """The members whom git never named and who leave although names are pending; only `--allow` has them go."""
+        return tuple(m for m in self.removed if m not in self.withdrawn) if self.pending else ()
+
 
 @dataclass(slots=True)
 class _Wanted:

@@ -97,7 +97,7 @@ class _Draft:
     unchanged: int = 0
     unmanaged: int = 0
     declared: Mapping[Kind, int] = field(default_factory=dict)
-    pending: frozenset[str] = frozenset()
+    leaving: Sequence[str] = ()
 
 
 def build_plan(inputs: PlanInputs) -> Plan:
@@ -120,7 +120,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         users, groups, live.users, live.groups, people=tenant.people, pending=expected.documents
     )
     now = Laid(state=desired, users=users, groups=groups, directory=directory)
-    history = recall(inputs.base, now, index_users, index_groups)
+    history = recall(inputs.base, now, index_users, index_groups, tenant.people)
     deltas, unresolved = diff_memberships(
         users,
         groups,
@@ -180,7 +180,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         changes=[*changes, *configuration],
         findings=[*findings, *released, *asserted, *remarks.findings()],
         managed={Kind.USER: len(ours[Kind.USER] | named), Kind.GROUP: len(ours[Kind.GROUP])},
-        pending=frozenset(str(d.key) for d in deltas if d.pending and len(d.removed) > len(d.withdrawn)),
+        leaving=[f"{directory.label(member)} of {delta.key.name}" for delta in deltas for member in delta.leaving],
         directory=directory,
         history=history,
         unchanged=sum(1 for ids in matched.values() for id_ in ids if id_ not in touched),
@@ -245,16 +245,18 @@ def rebuild_plan(inputs: PlanInputs, approved: Plan, changes: Sequence[Change]) 
         declared={Kind.USER: 1, Kind.GROUP: 1},
         unchanged=approved.summary.unchanged,
         unmanaged=approved.summary.unmanaged,
-        pending=_pending_groups(approved),
+        leaving=_leaving_again(approved, changes),
     )
     return _assemble(inputs, draft)
 
 
-def _pending_groups(approved: Plan) -> frozenset[str]:
-    """The groups from which a plan takes members although names of theirs are pending; only `--allow` made it do so."""
+def _leaving_again(approved: Plan, changes: Iterable[Change]) -> list[str]:
+    """Who leaves groups with pending names by a plan from a file; it does not tell whom of them git named before."""
     if not any(guard.id == "pending" and guard.verdict is not Verdict.PASS for guard in approved.guards):
-        return frozenset()
-    return frozenset(finding.key for finding in approved.findings if finding.code == "pending" and finding.key)
+        return []
+    groups = {finding.key for finding in approved.findings if finding.code == "pending"}
+    waiting = [change for change in changes if str(change.key) in groups]
+    return [f"{label} of {change.key.name}" for change in waiting for label in change.members.removed]
 
 
 def _matched(matches: Iterable[Match[DesiredUser, LiveUser]] | Iterable[Match[DesiredGroup, LiveGroup]]) -> set[str]:
@@ -386,7 +388,7 @@ def _as_json(value: object) -> str:
 def _membership_findings(deltas: Sequence[Delta], directory: Directory) -> list[Finding]:
     findings = []
     for delta in deltas:
-        if delta.pending and (surplus := delta.kept or delta.removed):
+        if surplus := delta.kept or delta.leaving:
             names = in_short([directory.label(target) for target in surplus])
             what = "stay while" if delta.kept else "go although"
             message = f"members that git does not name {what} names are pending ({in_short(delta.pending)}): {names}"
@@ -428,7 +430,7 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
             access=access,
             managed=draft.managed,
             declared=draft.declared,
-            pending=draft.pending,
+            leaving=draft.leaving,
             exclusives=inputs.desired.exclusives,
             holdings=holdings_of(changes, live),
             base=inputs.base,

@@ -12,12 +12,12 @@ from reconciler.errors import DesiredStateError
 from reconciler.model.change import Reason
 from reconciler.model.plan import Plan, Verdict
 from reconciler.model.resource import ENTERPRISE_SCHEMA, DesiredGroup, DesiredUser, Kind
-from reconciler.model.state import Certificate
+from reconciler.model.state import BaseState, Certificate, Standing
 from reconciler.model.tenant import GuardSettings, People, Tenant
 from reconciler.planfile import dump_plan, read_plan
 from reconciler.planner.planner import rebuild_plan
 from tests.fakes.directory_service import DirectoryService
-from tests.states import World, applied, desired_group, desired_user, put_dialect, tenant_for
+from tests.states import World, applied, desired_group, desired_state, desired_user, put_dialect, tenant_for
 
 AGENT = [{"value": "Agent"}]
 
@@ -260,6 +260,65 @@ def test_shares_are_of_the_people_whom_git_names() -> None:
 
     assert verdict(9) == (Verdict.PASS, 9)
     assert verdict(10) == (Verdict.REFUSE, 9)
+
+
+def _base(*resources: DesiredUser | DesiredGroup) -> BaseState:
+    """What git declared when a run last proved everything, of the people and the team that are there."""
+    known = frozenset({"u0", "u1", "u2", "u3", "g1"})
+    return BaseState(standing=Standing.USABLE, states=(desired_state(*resources),), known=known)
+
+
+def test_what_git_stated_before_is_taken_back_also_from_a_group_that_waits() -> None:
+    """SPEC section 3: only members that base never stated stay while names are pending."""
+    world = _waiting()
+    world.service.groups["g1"]["members"].append("u2")
+    before = desired_group("Team", members=[{"user": "ann"}, {"user": "bob"}])
+    plan = world.plan(base=_base(before))
+    assert [change.members.removed for change in plan.changes] == [("bob",)]
+    assert _findings(plan, "pending")[0][1].endswith("(to-come): cyd")
+    assert "pending" not in {guard.id for guard in plan.guards if guard.verdict is not Verdict.PASS}
+
+
+def test_let_go_are_counted_without_what_git_takes_back() -> None:
+    """`--allow pending=1` speaks of one member whom git never named; bob, whom it did name, goes in any case."""
+    world = _waiting()
+    world.service.groups["g1"]["members"].append("u2")
+    before = desired_group("Team", members=[{"user": "ann"}, {"user": "bob"}])
+    guard = world.guard("pending", base=_base(before), allowed={"pending": 1})
+    assert (guard.verdict, guard.count) == (Verdict.OVERRIDDEN, 1)
+
+
+def test_what_git_gave_up_about_people_is_withdrawn_as_far_as_it_is_access() -> None:
+    """SPEC section 3: roles that base stated go, everything else becomes unmanaged; nobody is deactivated."""
+    coach = [{"value": "Coach"}]
+    before = [desired_user("ann", externalId="hr-0", roles=coach, title="Boss"), desired_user("bob", roles=AGENT)]
+    world = _world().wanting(desired_user("ann", externalId="hr-0"))
+    world.service.edit("u1", roles=[*AGENT, *coach])
+    plan = world.plan(base=_base(*before))
+    changes = {change.key.name: [(a.path, a.after) for a in change.attributes] for change in plan.changes}
+    assert changes == {"ann": [("roles", None)], "bob": [("roles", coach)]}
+    assert {key for key, _ in _findings(plan, "given-up")} == {"User/ann"}
+    assert plan.summary.deactivate == plan.summary.delete == 0
+
+
+def test_people_who_never_came_are_not_missed() -> None:
+    """SPEC section 8, `missing-share`: who was pending when base was proven is pending still, and no sign of harm."""
+    documents = [desired_user(f"p{number}", externalId=f"x-{number}") for number in range(100)]
+    world = _world().wanting(*documents)
+    assert world.verdict("missing-share", base=_base(*documents)) is Verdict.PASS
+    groups = [desired_group(f"G{number}", externalId=f"y-{number}") for number in range(20)]
+    assert world.wanting(*groups).verdict("missing-share", base=_base(*groups)) is Verdict.REFUSE
+
+
+def test_a_membership_of_the_next_person_of_a_name_is_not_taken_back() -> None:
+    """INCIDENTS `recycled e-mail address`: what git stated of one externalId it never granted to another."""
+    before: list[DesiredUser | DesiredGroup] = [
+        desired_user("bob", externalId="hr-88"),
+        desired_group("Team", membership="additive", members=[{"user": "ann"}, {"user": "bob"}]),
+    ]
+    world = _world().wanting(desired_group("Team", membership="additive", members=[{"user": "ann"}]))
+    world.service.edit("u1", externalId="hr-1")
+    assert world.plan(base=_base(*before)).changes == ()
 
 
 def test_the_plan_is_the_same_in_any_order_of_documents() -> None:
