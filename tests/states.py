@@ -150,7 +150,7 @@ class World:
         tools = Tools(
             service=self.service,
             rereader=self.rereader(),
-            sending=sending_for(self.tenant, self.capabilities),
+            sending=sending_for(self.tenant, self.capabilities, live.groups.values()),
             jobs=self.jobs(),
             equivalences=self.tenant.equivalences,
             told=told.append,
@@ -187,7 +187,7 @@ class World:
             return reread_list(self.service, self.tenant, self.capabilities, kind, live)
 
         page = page_size(self.tenant.limits, self.capabilities)
-        return Rereader(self.service, read_list, page, self.tenant.equivalences)
+        return Rereader(self.service, read_list, page, self.tenant.equivalences, self.tenant.dialect)
 
 
 @dataclass(frozen=True)

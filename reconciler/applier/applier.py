@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Protocol
 
-from reconciler.applier.configuration import ConfigurationService, apply_configuration
+from reconciler.applier.configuration import ConfigurationService, Writing, apply_configuration
 from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, Rebase, judge
 from reconciler.applier.jobs import Jobs, named
 from reconciler.applier.reading import Reader, Rereader
@@ -36,7 +36,7 @@ from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.planner.binding import bind_labels
 from reconciler.planner.matching import find_live, index_live
-from reconciler.semantics.canonical import MANAGER_PATH, Equivalences
+from reconciler.semantics.canonical import MANAGER_PATH, Equivalences, fold
 
 MAX_ROUNDS = 3
 """How often a batch is sent at most before what still does not settle is reported (SPEC 7.6)."""
@@ -201,12 +201,15 @@ def _configure(run: _Run, track: _Track) -> None:
     def before() -> None:
         track.in_flight = True
 
+    tools = run.tools
+    shape = tools.sending.dialect.config_shape
+    writing = Writing(shape=shape, rounds=MAX_ROUNDS, before_put=before, wait=tools.wait)
     try:
-        track.result = apply_configuration(track.change, run.tools.service, MAX_ROUNDS, before)
+        track.result = apply_configuration(track.change, tools.service, writing)
     except ScimRejected as error:
         run.finish(track, Outcome.FAILED, error.message)
         raise
-    run.tools.told(track.result)
+    tools.told(track.result)
 
 
 def _prepare(run: _Run, step: Step) -> Operation | None:
@@ -219,8 +222,9 @@ def _prepare(run: _Run, step: Step) -> Operation | None:
         _advance(run, track)
         return None
     sending = run.tools.sending
-    if _is_creation(reachable):
-        return to_operation(reachable, None, run.names(), sending, version=None)
+    if reachable.is_creation:
+        open_groups = tuple(group for group in reachable.joins if run.tracks[group.key].result is None)
+        return to_operation(replace(reachable, joins=open_groups), None, run.names(), sending, version=None)
     if _would_drop_members(run, reachable):
         cause = "who is in it cannot be read, and a PUT would remove them; `dialect: {groupUpdate: patch}` does not"
         run.finish(track, Outcome.FAILED, cause)
@@ -231,6 +235,10 @@ def _prepare(run: _Run, step: Step) -> Operation | None:
         if settled is None:
             return None
         reachable = settled
+    reachable = reachable.without(_already_in(run, reachable, track))
+    if reachable.is_empty:
+        _advance(run, track)
+        return None
     version = None if compares else track.version
     return to_operation(reachable, track.live, run.names(), sending, version=version)
 
@@ -249,7 +257,7 @@ def _would_drop_members(run: _Run, step: Step) -> bool:
 def _reread(run: _Run, step: Step, track: _Track) -> Step | None:
     """What is left of a step on a fresh read; a resource that cannot be read fails alone."""
     try:
-        now = run.tools.rereader.now(track.change, track.id)
+        now = run.tools.rereader.now(track.change, track.id, track.live)
     except (ScimRejected, ScimMalformed) as error:
         if isinstance(error, ScimRejected) and error.status == 401:
             raise
@@ -258,8 +266,12 @@ def _reread(run: _Run, step: Step, track: _Track) -> Step | None:
     return _settle(run, step, now)
 
 
-def _is_creation(step: Step) -> bool:
-    return step.change.action is Action.CREATE and step.phase is Phase.WRITE
+def _already_in(run: _Run, step: Step, track: _Track) -> frozenset[str]:
+    """The members that came in with the creates of users (cxone.md D17), as the group was last read."""
+    if not step.inlined or not isinstance(track.live, LiveGroup):
+        return frozenset()
+    members = frozenset(track.live.members or ())
+    return frozenset(label for label in step.inlined if run.ids.get(label) in members)
 
 
 def _reachable(run: _Run, step: Step, track: _Track) -> Step | None:
@@ -269,8 +281,8 @@ def _reachable(run: _Run, step: Step, track: _Track) -> Step | None:
         return step
     track.lost = lost[0]
     attributes = tuple(a for a in step.attributes if not (a.path == MANAGER_PATH and a.after in lost))
-    rest = replace(step, attributes=attributes, added=tuple(label for label in step.added if label not in lost))
-    return rest if rest.attributes or rest.added or rest.removed or _is_creation(rest) else None
+    rest = replace(step.without(lost), attributes=attributes)
+    return None if rest.is_empty else rest
 
 
 def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
@@ -300,20 +312,31 @@ def _note_written(run: _Run, track: _Track, reply: Reply) -> None:
     track.wrote = True
     track.version = reply.version
     if operation.method == "POST":
-        if reply.id is None:  # created, but the service does not say as what: only reading tells
+        identifier = reply.id
+        if identifier is None or _is_name(run, track, identifier):
+            # Created, but the service does not say as what: only reading tells.
             now = run.tools.rereader.now(track.change, None)
-            reply = replace(reply, id=now.id if now is not None else None)
-        if reply.id is None:
+            identifier = now.id if now is not None else None
+        if identifier is None:
             run.finish(track, Outcome.UNKNOWN, "the service did not say its id, and it cannot be found")
             return
-        _note_created(run, track, reply.id)
+        _note_created(run, track, operation.step, identifier)
         track.live = None  # the service may have added to it; what comes after reads it first
     elif track.live is not None:
         track.live = as_written(track.live, operation.step, run.ids)
     _advance(run, track)
 
 
-def _note_created(run: _Run, track: _Track, identifier: str) -> None:
+def _is_name(run: _Run, track: _Track, told: str) -> bool:
+    """Whether what a service told of a new user is its address and not its id (cxone.md D16)."""
+    by_name = run.tools.sending.dialect.user_key == "userName" and track.change.key.kind is Kind.USER
+    return by_name and fold(told) == fold(track.change.key.name)
+
+
+def _note_created(run: _Run, track: _Track, step: Step, identifier: str) -> None:
+    for group in step.joins:  # they may have changed with the create: what comes after reads them first
+        run.tracks[group.key].live = None
+        run.tracks[group.key].wrote = True
     track.id = identifier
     label = label_of(track.change.key)
     run.ids[label] = identifier
@@ -385,7 +408,7 @@ def _leave(run: _Run, reply: Reply, error: ScimError) -> None:
 
 def _settle_reply(run: _Run, track: _Track, reply: Reply, now: LiveUser | LiveGroup | None) -> Step | None:
     step = reply.operation.step
-    if _is_creation(step):
+    if step.is_creation:
         return _settle_creation(run, track, reply, now)
     if reply.answer is Answer.STALE:
         track.rebased = True
@@ -408,7 +431,7 @@ def _settle_creation(run: _Run, track: _Track, reply: Reply, now: LiveUser | Liv
     if isinstance(judgement, Done) and track.may_be_ours:
         track.version = now.version
         track.wrote = True
-        _note_created(run, track, now.id)
+        _note_created(run, track, reply.operation.step, now.id)
         _advance(run, track)
         return None
     there = Disagreement(WHOLE_RESOURCE, None, str(now.key), "created")
@@ -436,7 +459,7 @@ def _settle(run: _Run, step: Step, now: LiveUser | LiveGroup | None) -> Step | N
 
 def _part(step: Step) -> Change:
     """The step as a change of its own; what completes a create is an update of what the create made."""
-    action = Action.UPDATE if step.change.action is Action.CREATE and not _is_creation(step) else step.change.action
+    action = Action.UPDATE if step.change.action is Action.CREATE and not step.is_creation else step.change.action
     members = MembershipChange(step.added, step.removed)
     return replace(step.change, action=action, attributes=step.attributes, members=members)
 

@@ -12,9 +12,11 @@ from reconciler.model.change import Change
 from reconciler.model.outcome import ChangeResult, Outcome
 from reconciler.model.resource import Attributes, LiveConfiguration, unpack
 from reconciler.scim.client import Written
-from reconciler.semantics.configuration import overlaid_configuration
+from reconciler.semantics.configuration import not_kept, overlaid_configuration
 
 _READ_ONLY = frozenset({404, 405, 501})
+_LOOKS = 3
+"""How often the document is read back until it is as written: what was accepted may still be under way (202)."""
 
 
 class ConfigurationService(Protocol):
@@ -27,21 +29,31 @@ class ConfigurationService(Protocol):
         """Replace the document."""
 
 
-def apply_configuration(
-    change: Change, service: ConfigurationService, rounds: int, before_put: Callable[[], None]
-) -> ChangeResult:
-    """The one outcome of a configuration change. APPLIED only if a GET shows what was declared.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """How the document is written: in which `shape` (cxone.md D27), in how many `rounds` at most.
 
-    `before_put` is told that something is about to be sent.
+    `before_put` is told that something is about to be sent; `wait(n)` sleeps before it is read back for the nth time.
+    """
+
+    shape: str
+    rounds: int
+    before_put: Callable[[], None]
+    wait: Callable[[int], None]
+
+
+def apply_configuration(change: Change, service: ConfigurationService, writing: Writing) -> ChangeResult:
+    """The one outcome of a configuration change. APPLIED only if a GET shows the document as it was sent.
 
     Raises:
         ScimUnreachable: the service is away; nothing was sent whose outcome is not known.
         ScimRejected: 401, and only that.
 
     """
-    result = ChangeResult(change=change, outcome=Outcome.CONFLICT, cause=f"it kept changing for {rounds} rounds")
+    cause = f"it kept changing for {writing.rounds} rounds"
+    result = ChangeResult(change=change, outcome=Outcome.CONFLICT, cause=cause)
     repeated = False
-    for attempt in range(rounds):
+    for attempt in range(writing.rounds):
         try:
             live = service.get_configuration()
         except (ScimRejected, ScimMalformed) as error:
@@ -57,10 +69,11 @@ def apply_configuration(
             return replace(result, outcome=Outcome.APPLIED, version=live.version, cause=already)
         if repeated:
             return result
-        before_put()
-        refused = _put(service, overlaid_configuration(unpack(live.body), left), live.version)
+        document = overlaid_configuration(unpack(live.body), left, writing.shape)
+        writing.before_put()
+        refused = _put(service, document, live.version)
         if refused is None:
-            return _verified(change, service, result)
+            return _verified(document, service, result, writing.wait)
         result = replace(result, outcome=refused.outcome, cause=refused.cause)
         if refused.outcome is Outcome.FAILED:
             return result
@@ -106,14 +119,21 @@ def _unread(result: ChangeResult, error: ScimRejected | ScimMalformed, attempt: 
     return replace(result, outcome=outcome, cause=error.message)
 
 
-def _verified(change: Change, service: ConfigurationService, result: ChangeResult) -> ChangeResult:
-    try:
-        live = service.get_configuration()
-    except (ScimRejected, ScimMalformed) as error:
-        cause = f"the service accepted it, and then it could not be read back: {error.message}"
-        return replace(result, outcome=Outcome.UNKNOWN, cause=cause)
-    left, disagreements = judge_configuration(change.attributes, live) if live is not None else (change.attributes, ())
-    if left or disagreements or live is None:
-        cause = "the service accepted it, yet reading it back shows other values"
-        return replace(result, outcome=Outcome.FAILED, cause=cause)
-    return replace(result, outcome=Outcome.APPLIED, version=live.version, cause=None)
+def _verified(
+    document: Attributes, service: ConfigurationService, result: ChangeResult, wait: Callable[[int], None]
+) -> ChangeResult:
+    """APPLIED where the document reads back as it was sent, field by field (cxone.md section 7)."""
+    different: list[str] = []
+    for look in range(1, _LOOKS + 1):
+        if look > 1:
+            wait(look)
+        try:
+            live = service.get_configuration()
+        except (ScimRejected, ScimMalformed) as error:
+            cause = f"the service accepted it, and then it could not be read back: {error.message}"
+            return replace(result, outcome=Outcome.UNKNOWN, cause=cause)
+        different = ["the document"] if live is None else not_kept(document, unpack(live.body))
+        if live is not None and not different:
+            return replace(result, outcome=Outcome.APPLIED, version=live.version, cause=None)
+    cause = f"the service accepted it, yet reading it back shows other values: {', '.join(different)}"
+    return replace(result, outcome=Outcome.FAILED, cause=cause)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.model.change import Action, Change
+from reconciler.model.dialect import Dialect
 from reconciler.model.resource import Kind, LiveConfiguration, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.planner.estimate import verification_requests
 from reconciler.planner.matching import identifiers_of, matching_creation
-from reconciler.semantics.canonical import Equivalences
+from reconciler.semantics.canonical import Equivalences, fold
+from reconciler.semantics.equivalences import stored_as
 
 ReadList = Callable[[Kind, LiveState], LiveState | None]
 """Reads one whole list again into a snapshot; None where the list cannot be had completely."""
@@ -38,12 +40,22 @@ class Rereader:
     read_list: ReadList
     page: int
     equivalences: Equivalences
+    dialect: Dialect
 
-    def now(self, change: Change, known_id: str | None) -> LiveUser | LiveGroup | None:
-        """The resource of one change as it is now; a create without a known id is looked up by what identifies it."""
+    def now(
+        self, change: Change, known_id: str | None, seen: LiveUser | LiveGroup | None = None
+    ) -> LiveUser | LiveGroup | None:
+        """The resource of one change as it is now; a create without a known id is looked up by what identifies it.
+
+        `seen` is the resource as it was read or written last. Where users are addressed by userName (cxone.md D16) it
+        tells the name to try first; without it that is the name git wants. Who has another id by now is somebody else.
+        """
         kind = change.key.kind
         if known_id is not None:
-            return self.reader.get(kind, known_id)
+            if kind is not Kind.USER or self.dialect.user_key == "id":
+                return self.reader.get(kind, known_id)
+            named = (self.reader.get(kind, name) for name in self._names(change, seen))
+            return next((user for user in named if user is not None and user.id == known_id), None)
         for attribute, value in identifiers_of(change, self.equivalences) if change.action is Action.CREATE else ():
             found = matching_creation(change, self.reader.find(kind, attribute, value), self.equivalences)
             if found is not None:
@@ -78,3 +90,13 @@ class Rereader:
             else:
                 users[identifier] = now
         return live.updated(users=users, groups=groups)
+
+    def _names(self, change: Change, seen: LiveUser | LiveGroup | None) -> Iterable[str]:
+        """The names that a user may have while a change is carried out, the most probable first."""
+        names = [seen.user_name] if isinstance(seen, LiveUser) else []
+        names += reversed(stored_as("userName", change.key.name, self.equivalences))
+        names += [str(a.before) for a in change.attributes if a.path == "userName" and a.before]
+        tried: dict[str, str] = {}
+        for name in names:
+            tried.setdefault(fold(name), name)
+        return tried.values()

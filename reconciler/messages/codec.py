@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlsplit
 
 from reconciler.errors import ScimMalformed
+from reconciler.model.dialect import Dialect
 from reconciler.model.resource import (
     ENTERPRISE_SCHEMA,
     GROUP_SCHEMA,
@@ -227,8 +228,13 @@ def direct_group_ids_of(resource: Mapping[str, Any]) -> Iterator[str]:
             yield id_
 
 
+def address_of(resource: LiveUser | LiveGroup, dialect: Dialect) -> str:
+    """What a resource is addressed by: its id, or of a user the userName where the dialect says so (cxone.md D16)."""
+    return resource.user_name if isinstance(resource, LiveUser) and dialect.user_key == "userName" else resource.id
+
+
 def resource_path(kind: Kind, identifier: str) -> str:
-    """`/Users/{id}` with the id as one path segment, whatever characters it has.
+    """`/Users/{id}` with the id, or what stands for it, as one path segment, whatever characters it has.
 
     Raises ScimMalformed for ids that no URL can carry as a segment.
     """

@@ -6,19 +6,17 @@ estimate counts steps and the applier sends them: one function decides for both,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from reconciler.messages.codec import resource_path
+from reconciler.messages.codec import address_of, resource_path
 from reconciler.messages.patch import Member, to_patch
 from reconciler.model.change import Action, AttributeChange, Change
 from reconciler.model.dialect import Dialect, Update
 from reconciler.model.plan import Capabilities
 from reconciler.model.resource import (
-    GROUP_SCHEMA,
-    USER_SCHEMA,
     Attributes,
     Kind,
     LiveGroup,
@@ -59,6 +57,8 @@ class Sending:
     """How changes reach this service: the tenant's wishes within what the service can do.
 
     `member_batch` is the most members that one PATCH adds or removes; `versions` says whether `If-Match` guards writes.
+    `joinable` holds the names of the groups, by id, that the create of a user may name (cxone.md D17): those that are
+    there and share their name with no other, and none at all unless the dialect says so.
     """
 
     bulk: bool
@@ -69,14 +69,15 @@ class Sending:
     member_batch: int
     versions: bool
     dialect: Dialect
+    joinable: Mapping[str, str]
 
     def update(self, kind: Kind) -> Update:
         """The verb of an update."""
         return self.user_update if kind is Kind.USER else self.group_update
 
 
-def sending_for(tenant: Tenant, capabilities: Capabilities) -> Sending:
-    """Live limits can only lower the tenant's (SPEC section 4)."""
+def sending_for(tenant: Tenant, capabilities: Capabilities, groups: Iterable[LiveGroup] = ()) -> Sending:
+    """Live limits can only lower the tenant's (SPEC section 4). `groups` are those that are there."""
     dialect, limits = tenant.dialect, tenant.limits
     patch = capabilities.patch and dialect.patch != "off"
     bulk = capabilities.bulk and dialect.bulk != "off"
@@ -91,7 +92,15 @@ def sending_for(tenant: Tenant, capabilities: Capabilities) -> Sending:
         member_batch=in_payload if bulk else limits.member_changes_per_request,
         versions=capabilities.etag and dialect.etag != "off",
         dialect=dialect,
+        joinable=_joinable(groups) if dialect.inline_groups else {},
     )
+
+
+def _joinable(groups: Iterable[LiveGroup]) -> dict[str, str]:
+    named: dict[str, list[LiveGroup]] = {}
+    for group in groups:
+        named.setdefault(fold(group.display_name), []).append(group)
+    return {found[0].id: found[0].display_name for name, found in named.items() if name and len(found) == 1}
 
 
 def _lower(limits: Limits, capabilities: Capabilities) -> int:
@@ -100,7 +109,11 @@ def _lower(limits: Limits, capabilities: Capabilities) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation of a change: the attributes it writes and the member labels it adds and removes."""
+    """One operation of a change: the attributes it writes and the member labels it adds and removes.
+
+    With inline groups (cxone.md D17) the create of a user names the groups of the changes in `joins`. Those changes
+    still add that user, in a step that has them in `inlined`: it looks whether they came in, and adds who did not.
+    """
 
     change: Change
     phase: Phase
@@ -108,6 +121,8 @@ class Step:
     attributes: tuple[AttributeChange, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    inlined: frozenset[str] = frozenset()
+    joins: tuple[Change, ...] = ()
 
     @property
     def batch(self) -> tuple[int, int, int]:
@@ -120,26 +135,68 @@ class Step:
         managers = tuple(a.after for a in self.attributes if a.path == MANAGER_PATH and a.after is not None)
         return (*managers, *self.added, *self.removed)
 
+    @property
+    def is_creation(self) -> bool:
+        """Whether it makes the resource."""
+        return self.change.action is Action.CREATE and self.phase is Phase.WRITE
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to send for it."""
+        return not (self.attributes or self.added or self.removed or self.is_creation or self.phase is Phase.DELETE)
+
+    def without(self, members: Collection[str]) -> Step:
+        """The step without some of the members that it adds."""
+        return replace(self, added=tuple(label for label in self.added if label not in members))
+
 
 def to_steps(changes: Sequence[Change], sending: Sending) -> tuple[Step, ...]:
     """All steps of the changes in the order in which they are sent; what a step names was sent before it."""
     levels, deferred = _levels(changes)
-    steps = [step for change in changes for step in _steps_of(change, sending, levels.get(change.key, 0), deferred)]
+    joined = _joined(changes, sending)
+    steps = [
+        step
+        for change in changes
+        for step in _steps_of(change, sending, levels.get(change.key, 0), deferred, joined.get(change.key, {}))
+    ]
     return tuple(sorted(steps, key=lambda step: (step.batch, str(step.change.key))))
 
 
-def _steps_of(change: Change, sending: Sending, level: int, deferred: frozenset[ResourceKey]) -> list[Step]:
+def _joined(changes: Sequence[Change], sending: Sending) -> dict[ResourceKey, dict[str, Change]]:
+    """Who joins whom by a create: for a group the creates by label, for a user the groups' changes by name."""
+    if not sending.joinable:
+        return {}
+    creates = {label_of(c.key): c for c in changes if c.key.kind is Kind.USER and c.action is Action.CREATE}
+    joined: dict[ResourceKey, dict[str, Change]] = {}
+    for change in changes:
+        if change.id not in sending.joinable or _takes_name(change):
+            continue
+        for label in change.members.added:
+            if label in creates:
+                joined.setdefault(change.key, {})[label] = creates[label]
+                joined.setdefault(creates[label].key, {})[change.key.name] = change
+    return joined
+
+
+def _steps_of(
+    change: Change,
+    sending: Sending,
+    level: int,
+    deferred: frozenset[ResourceKey],
+    joined: Mapping[str, Change],
+) -> list[Step]:
     match (change.key.kind, change.action):
         case (Kind.SERVICE_PROVIDER_CONFIG, _):
             return [Step(change, Phase.CONFIGURE, 0, change.attributes)]
         case (_, Action.DELETE):
             return [Step(change, Phase.DELETE, 0)]
         case (_, Action.CREATE):
-            return _creation_steps(change, sending, level, defer_manager=change.key in deferred)
+            first, *rest = _creation_steps(change, sending, level, defer_manager=change.key in deferred)
+            return [replace(first, joins=tuple(joined.values())), *rest]
         case (Kind.USER, _):
             return _user_steps(change, level, defer_manager=change.key in deferred)
         case _:
-            return _group_steps(change, sending, level)
+            return _group_steps(change, sending, level, frozenset(joined))
 
 
 def _creation_steps(change: Change, sending: Sending, level: int, *, defer_manager: bool) -> list[Step]:
@@ -182,7 +239,7 @@ def _steps_of_user(
     return steps + ([Step(change, Phase.GRANT, 0, later)] if later else [])
 
 
-def _group_steps(change: Change, sending: Sending, level: int) -> list[Step]:
+def _group_steps(change: Change, sending: Sending, level: int, inlined: frozenset[str]) -> list[Step]:
     """Members travel on their own, except in a PUT, which cannot help carrying everything.
 
     Parts of one group are batches of their own: each is guarded by the version that the one before it left. A rename is
@@ -192,14 +249,18 @@ def _group_steps(change: Change, sending: Sending, level: int) -> list[Step]:
     if sending.group_update is Update.PUT:
         steps = [Step(change, Phase.REVOKE, 0, removed=removed)] if removed else []
         if added and not _takes_name(change):
-            return [*steps, Step(change, Phase.GRANT, 0, change.attributes, added=added)]
+            return [*steps, Step(change, Phase.GRANT, 0, change.attributes, added=added, inlined=inlined)]
         steps += [Step(change, Phase.WRITE, level, change.attributes)] if change.attributes else []
         return steps + ([Step(change, Phase.GRANT, 0, added=added)] if added else [])
     parts = enumerate(_parts(removed, sending.member_batch))
     steps = [Step(change, Phase.REVOKE, number, removed=part) for number, part in parts]
     steps += [Step(change, Phase.WRITE, level, change.attributes)] if change.attributes else []
-    parts = enumerate(_parts(added, sending.member_batch))
-    return steps + [Step(change, Phase.GRANT, number, added=part) for number, part in parts]
+    own = tuple(label for label in added if label not in inlined)
+    grants = [(part, frozenset[str]()) for part in _parts(own, sending.member_batch)]
+    grants += [(part, inlined) for part in _parts(tuple(sorted(inlined)), sending.member_batch)]
+    return steps + [
+        Step(change, Phase.GRANT, number, added=part, inlined=awaited) for number, (part, awaited) in enumerate(grants)
+    ]
 
 
 def _parts(labels: tuple[str, ...], size: int) -> list[tuple[str, ...]]:
@@ -295,8 +356,8 @@ def label_of(key: ResourceKey) -> str:
 class Operation:
     """One SCIM request, maybe inside bulk.
 
-    `path` is relative to the base URL, `target` the id in it (None for a create); `version` is the ETag to match, or
-    None. `padding` are bytes that it counts for beyond those it has (see `Names`).
+    `path` is relative to the base URL, `target` what addresses the resource in it (None for a create); `version` is the
+    ETag to match, or None. `padding` are bytes that it counts for beyond those it has (see `Names`).
     """
 
     step: Step
@@ -346,7 +407,7 @@ def to_operation(
     service has none.
     """
     kind = step.change.key.kind
-    if step.phase is Phase.WRITE and step.change.action is Action.CREATE:
+    if step.is_creation:
         return Operation(
             step=step,
             method="POST",
@@ -359,31 +420,35 @@ def to_operation(
     if live is None:
         message = f"{step.change.key} has no live representation to update"
         raise ValueError(message)
-    path = resource_path(kind, live.id)
+    target = address_of(live, sending.dialect)
+    path = resource_path(kind, target)
     if step.phase is Phase.DELETE:
-        return Operation(step=step, method="DELETE", path=path, target=live.id, version=version, data=None)
+        return Operation(step=step, method="DELETE", path=path, target=target, version=version, data=None)
     attributes = with_ids(step.attributes, names.ids)
     if sending.update(kind) is Update.PUT:
         data = _replacement_body(replace(step, attributes=attributes), live, names, sending)
         return Operation(
-            step=step, method="PUT", path=path, target=live.id, version=version, data=data, padding=names.padding(step)
+            step=step, method="PUT", path=path, target=target, version=version, data=data, padding=names.padding(step)
         )
     data = to_patch(
+        kind,
         attributes,
         unpack(live.body),
+        sending.dialect,
         removed=[names.ids[label] for label in step.removed],
         added=[names.member(names.ids[label], sending.dialect) for label in step.added],
     )
     return Operation(
-        step=step, method="PATCH", path=path, target=live.id, version=version, data=data, padding=names.padding(step)
+        step=step, method="PATCH", path=path, target=target, version=version, data=data, padding=names.padding(step)
     )
 
 
 def as_written(live: LiveUser | LiveGroup, step: Step, ids: Mapping[str, str]) -> LiveUser | LiveGroup:
     """The representation after a step was written, for what comes after it."""
-    body = pack(overlaid(unpack(live.body), with_ids(step.attributes, ids)))
+    attributes = overlaid(unpack(live.body), with_ids(step.attributes, ids))
+    body = pack(attributes)
     if isinstance(live, LiveUser):
-        return replace(live, body=body)
+        return replace(live, body=body, user_name=attributes.get("userName") or live.user_name)
     removed, added = {ids[label] for label in step.removed}, {ids[label] for label in step.added}
     members = {*(member for member in live.members or () if member not in removed), *added}
     return replace(live, body=body, members=tuple(sorted(members)))
@@ -421,6 +486,8 @@ def _creation_body(step: Step, names: Names, sending: Sending) -> Attributes:
     body: Attributes = overlaid({}, with_ids(step.attributes, names.ids))
     if step.added:
         body["members"] = [names.member(names.ids[label], sending.dialect) for label in step.added]
+    if step.joins:
+        body["groups"] = [{"value": sending.joinable[group.id or ""]} for group in step.joins]
     return with_schemas(body, step.change.key.kind, ())
 
 
@@ -444,6 +511,5 @@ def _replacement_body(step: Step, live: LiveUser | LiveGroup, names: Names, send
 
 def with_schemas(body: Attributes, kind: Kind, known: Iterable[str]) -> Attributes:
     """The body with `schemas` first: the core one, those known, and each extension that is there (RFC 7643 s3)."""
-    core = USER_SCHEMA if kind is Kind.USER else GROUP_SCHEMA
     extensions = [name for name in body if ":" in name]
-    return {"schemas": list(dict.fromkeys([core, *known, *sorted(extensions)])), **body}
+    return {"schemas": list(dict.fromkeys([kind.schema, *known, *sorted(extensions)])), **body}

@@ -35,6 +35,11 @@ class Kind(StrEnum):
         """The path below the base URL: `/Users`, `/Groups`, `/ServiceProviderConfig` (RFC 7644 section 3.2)."""
         return "/ServiceProviderConfig" if self is Kind.SERVICE_PROVIDER_CONFIG else f"/{self.value}s"
 
+    @property
+    def schema(self) -> str:
+        """The URN of its core schema."""
+        return f"urn:ietf:params:scim:schemas:core:2.0:{self.value}"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class ResourceKey:

@@ -52,7 +52,7 @@ def estimate_requests(inputs: EstimateInputs) -> Estimate:
     names = _names_to_be(inputs.targets, live)
     written: dict[ResourceKey, LiveUser | LiveGroup] = {}
     for batch, members in groupby(steps, key=lambda step: step.batch):
-        group = list(members)
+        group = [step for step in members if not step.without(step.inlined).is_empty]
         if batch[0] == Phase.CONFIGURE:
             requests += _CONFIGURATION_REQUESTS
         elif sending.bulk:
@@ -92,9 +92,14 @@ def list_requests(total: int, page: int, *, by_cursor: bool = False) -> int:
 
 
 def _comparisons(steps: Sequence[Step], sending: Sending) -> int:
-    """Steps before which the resource is read: no version guards them, or they are the first to complete a create."""
+    """Steps before which the resource is read.
+
+    No version guards them, or they are the first to complete a create, or the first for a group that users joined by
+    their own creates.
+    """
     count = 0
     completed: set[ResourceKey] = set()
+    joined = {group.key for step in steps for group in step.joins}
     for step in steps:
         change = step.change
         if change.action is Action.CREATE:
@@ -103,6 +108,9 @@ def _comparisons(steps: Sequence[Step], sending: Sending) -> int:
                 completed.add(change.key)
         elif change.precondition.kind is PreconditionKind.COMPARE:
             count += 1 if change.key.kind is not Kind.SERVICE_PROVIDER_CONFIG else 0
+        elif change.key in joined and step.phase is not Phase.REVOKE:
+            count += 1 if change.key not in completed else 0
+            completed.add(change.key)
     return count
 
 
@@ -128,8 +136,10 @@ def _chunks(
     for step in steps:
         change = step.change
         resource = written.get(change.key) or _live_resource(change, live, names.id_bytes)
-        operations.append(to_operation(step, resource, names, sending, version=change.precondition.value))
-        if sending.update(change.key.kind) is Update.PUT:  # the next one carries all of it again
+        puts = sending.update(change.key.kind) is Update.PUT
+        sent = step if puts else step.without(step.inlined)  # a PUT carries those too who came in before it
+        operations.append(to_operation(sent, resource, names, sending, version=change.precondition.value))
+        if puts:  # the next one carries all of it again
             written[change.key] = as_written(resource, step, names.ids)
     chunks = chunk(
         operations, operation_bytes, max_operations=sending.max_operations, max_bytes=sending.max_payload_bytes

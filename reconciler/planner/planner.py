@@ -402,7 +402,7 @@ def _membership_findings(deltas: Sequence[Delta], directory: Directory) -> list[
 def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
     """Order, access, guards, estimate and digests for a set of changes."""
     tenant, live = inputs.tenant, inputs.live
-    sending = sending_for(tenant, inputs.capabilities)
+    sending = sending_for(tenant, inputs.capabilities, live.groups.values())
     digested = [replace(c, digest=change_digest(c, tenant=tenant.name, target=tenant.target)) for c in draft.changes]
     changes = tuple({step.change.key: step.change for step in to_steps(digested, sending)}.values())
     targets = bind_labels(changes, live).targets

@@ -229,7 +229,7 @@ def _send_and_prove(work: _Work, connection: Connection, run: str) -> tuple[Appl
     tenant, surroundings, plan = connection.tenant, connection.surroundings, work.plan
     listener = surroundings.listener
     page = page_size(tenant.limits, plan.capabilities)
-    rereader = Rereader(connection.client, connection.reread, page, tenant.equivalences)
+    rereader = Rereader(connection.client, connection.reread, page, tenant.equivalences, tenant.dialect)
     ended = 0
 
     def told(result: ChangeResult) -> None:
@@ -244,7 +244,7 @@ def _send_and_prove(work: _Work, connection: Connection, run: str) -> tuple[Appl
     tools = Tools(
         service=connection.client,
         rereader=rereader,
-        sending=sending_for(tenant, plan.capabilities),
+        sending=sending_for(tenant, plan.capabilities, work.live.groups.values()),
         jobs=jobs_of(connection, work.journal, run),
         equivalences=tenant.equivalences,
         told=told,

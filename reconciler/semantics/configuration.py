@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.model.change import AttributeChange
+from reconciler.model.resource import SERVICE_PROVIDER_CONFIG_SCHEMA
 from reconciler.semantics.canonical import diff_attributes, merged_elements, set_at, value_at
 
-_OTHER_NAME = {
-    "bulkConfig": "bulk",
-    "filterConfig": "filter",
-    "changePasswordConfig": "changePassword",
-    "sortConfig": "sort",
+_CXONE_NAMES = {
+    "bulk": "bulkConfig",
+    "filter": "filterConfig",
+    "changePassword": "changePasswordConfig",
+    "sort": "sortConfig",
 }
-_OTHER_NAME |= {rfc: cxone for cxone, rfc in _OTHER_NAME.items()}
+_RFC_NAMES = {cxone: rfc for rfc, cxone in _CXONE_NAMES.items()}
+_OTHER_NAME = {**_CXONE_NAMES, **_RFC_NAMES}
+_NAMES_OF_SHAPE = {"cxone": _CXONE_NAMES, "rfc": _RFC_NAMES}
 
-_SERVER_SET = ("etag", "meta", "id")
-"""Never compared and never sent in CXone's shape, where `etag` is the version of the document itself."""
+_SERVER_SET = frozenset({"meta", "id"})
+_FIELDS = frozenset(
+    (
+        *_OTHER_NAME,
+        *("patch", "etag", "pagination", "securityEvents", "authenticationSchemes", "schemasSupported"),
+        *("productName", "vendorName", "vendorVersion"),
+        *("documentationUri", "supportEmail", "supportPhone", "supportAddress"),
+    )
+)
+"""What a document of either shape says; everything else is the service's own business."""
 
 
 def diff_configuration(desired: Mapping[str, Any], live: Mapping[str, Any]) -> list[AttributeChange]:
@@ -37,23 +48,43 @@ def configuration_value(live: Mapping[str, Any], path: str) -> Any:
     return value_at(live, _in_live(name, live) + dot + rest)
 
 
-def overlaid_configuration(live: Mapping[str, Any], changes: tuple[AttributeChange, ...]) -> dict[str, Any]:
-    """The whole document to write: the live one with the changed fields laid over it, so nothing else is dropped."""
-    document = {name: value for name, value in live.items() if name not in _SERVER_SET}
+def overlaid_configuration(live: Mapping[str, Any], changes: Iterable[AttributeChange], shape: str) -> dict[str, Any]:
+    """The whole document to write, in the shape of the dialect: the live one with the changed fields laid over it.
+
+    Nothing else is dropped; what a shape has no name for keeps its own. The version that CXone calls `etag` is not
+    sent, nor in its shape the feature that the RFC calls so.
+    """
+    names = _NAMES_OF_SHAPE[shape]
+    document = {
+        _in_shape(name, names, live): value
+        for name, value in live.items()
+        if name not in _SERVER_SET and not (name == "etag" and (shape == "cxone" or isinstance(value, str)))
+    }
     for change in changes:
         name, dot, rest = change.path.partition(".")
-        path = _in_live(name, document) + dot + rest
         value = change.after
         if isinstance(value, list):
-            value = merged_elements(value, live.get(path))
-        set_at(document, path, value)
-    return document
+            value = merged_elements(value, configuration_value(live, change.path))
+        set_at(document, _in_shape(name, names, document) + dot + rest, value)
+    return {"schemas": [SERVICE_PROVIDER_CONFIG_SCHEMA], **document}
+
+
+def not_kept(sent: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
+    """The paths at which a document does not read back as it was sent, additional fields of the service left aside."""
+    known = {name: value for name, value in sent.items() if name in _FIELDS}
+    return [change.path for change in diff_configuration(known, live)]
 
 
 def _in_live(name: str, document: Mapping[str, Any]) -> str:
     """The name that the live document uses for a field, or the given one where it has neither."""
     other = _OTHER_NAME.get(name, name)
     return other if name not in document and other in document else name
+
+
+def _in_shape(name: str, names: Mapping[str, str], document: Mapping[str, Any]) -> str:
+    """The name of a field in a shape; a document that already has both names keeps both."""
+    wanted = names.get(name, name)
+    return name if wanted in document and name in document else wanted
 
 
 def _comparable(body: Mapping[str, Any]) -> dict[str, Any]:

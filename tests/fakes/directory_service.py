@@ -75,6 +75,9 @@ class DirectoryService:
 
     With `job` every bulk request becomes a job, whatever is done is done at once, and `job` says what is told of it;
     `polls` counts the questions.
+
+    `legacy_patch` understands the envelope of cxone.md D14 only, `keyed_by_name` knows users by userName only (D16),
+    and `inline_groups` takes the names of groups in the create of a user (D17).
     """
 
     users: dict[str, Attributes] = field(default_factory=dict)
@@ -85,6 +88,9 @@ class DirectoryService:
     version_format: str = 'W/"{}"'
     bulk_supported: bool = True
     patch_supported: bool = True
+    legacy_patch: bool = False
+    keyed_by_name: bool = False
+    inline_groups: bool = False
     unique_user_names: bool = True
     unique_group_names: bool = False
     returns_active: bool = True
@@ -179,7 +185,8 @@ class DirectoryService:
     def get(self, kind: Kind, id: str) -> LiveUser | LiveGroup | None:  # noqa: A002
         """One resource, or None."""
         self._request(f"GET {kind.endpoint}/{id}")
-        return self._decoded(kind, id) if id in self._of(kind) else None
+        known = self._id_of(kind, id)
+        return None if known is None else self._decoded(kind, known)
 
     def find(self, kind: Kind, attribute: str, value: str) -> tuple[LiveUser | LiveGroup, ...]:
         """By externalId exactly, by anything else without case."""
@@ -352,7 +359,9 @@ class DirectoryService:
         data = copy.deepcopy(data)
         if method == "POST":
             return self._create(kind, data)
-        id_ = unquote(rest[0])
+        id_ = self._id_of(kind, unquote(rest[0]))
+        if id_ is None:
+            raise _Refused(_NOT_FOUND, "not there")
         if method == "DELETE":
             self._delete(kind, id_, version)
             return id_
@@ -365,14 +374,30 @@ class DirectoryService:
             self._touch(id_)
         return id_
 
+    def _id_of(self, kind: Kind, key: str) -> str | None:
+        if not self.keyed_by_name or kind is Kind.GROUP:
+            return key if key in self._of(kind) else None
+        return next((id_ for id_, user in self.users.items() if fold(user["userName"]) == fold(key)), None)
+
     def _create(self, kind: Kind, data: Attributes) -> str:
+        joined = [self._joined(item["value"]) for item in data.pop("groups", [])] if self.inline_groups else []
         resource = self._replaced(kind, data)
         self._created += 1
         id_ = self.id_format.format(kind=kind.value.lower(), number=self._created)
         self._accept(kind, resource, id_)
         self._of(kind)[id_] = resource
         self._touch(id_)
+        for group in joined:
+            self.groups[group]["members"].append(id_)
+            self._touch(group)
         return id_
+
+    def _joined(self, name: str) -> str:
+        """The group that a create of a user names: exactly one has the name, in that very spelling (cxone.md 4)."""
+        found = [id_ for id_, group in self.groups.items() if fold(group["displayName"]) == fold(name)]
+        if len(found) != 1 or self.groups[found[0]]["displayName"] != name:
+            raise _Refused(400, f"no such group: {name}", "invalidValue")
+        return found[0]
 
     def _delete(self, kind: Kind, id_: str, version: str | None) -> None:
         self._check(kind, id_, version)
@@ -421,7 +446,7 @@ class DirectoryService:
     def _patched(self, resource: Attributes, message: Attributes) -> Attributes:
         if not self.patch_supported:
             raise _Refused(501, "no PATCH here")
-        for operation in message["Operations"]:
+        for operation in message["operations" if self.legacy_patch else "Operations"]:
             _apply_patch(resource, operation)
         return resource
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from reconciler.model.dialect import Dialect
 from reconciler.model.resource import ENTERPRISE_SCHEMA, DesiredGroup, DesiredUser
 from reconciler.model.tenant import Limits
 from tests.fakes.directory_service import DirectoryService
@@ -35,6 +36,9 @@ class Features:
     max_operations: int
     page: int
     batch: int
+    legacy: bool
+    by_name: bool
+    inline: bool
 
     def service(self) -> DirectoryService:
         """An empty one."""
@@ -44,6 +48,18 @@ class Features:
             versions=self.versions,
             max_operations=self.max_operations,
             page_cap=self.page,
+            legacy_patch=self.legacy,
+            keyed_by_name=self.by_name,
+            inline_groups=self.inline,
+        )
+
+    def dialect(self) -> Dialect:
+        """What the tenant says about it."""
+        return replace(
+            put_dialect() if self.put else Dialect(),
+            patch="legacy" if self.legacy else "rfc",
+            user_key="userName" if self.by_name else "id",
+            inline_groups=self.inline,
         )
 
 
@@ -55,6 +71,9 @@ FEATURES = st.builds(
     max_operations=st.sampled_from([1, 2, 3, 100]),
     page=st.sampled_from([2, 3, 100]),
     batch=st.sampled_from([1, 2, 100]),
+    legacy=st.booleans(),
+    by_name=st.booleans(),
+    inline=st.booleans(),
 )
 
 
@@ -94,9 +113,8 @@ def worlds(draw: st.DrawFn, features: Features | None = None, *, people: int = 5
     live_groups = _live_groups(draw, service, live_users, groups)
     users, names = _declared_users(draw, service, live_users, people)
     documents, known = _declared_groups(draw, service, live_groups, names, groups)
-    tenant = tenant_for(limits=Limits(page_size=features.page, member_changes_per_request=features.batch))
-    if features.put:
-        tenant = tenant_for(limits=tenant.limits, dialect=put_dialect())
+    limits = Limits(page_size=features.page, member_changes_per_request=features.batch)
+    tenant = tenant_for(limits=limits, dialect=features.dialect())
     users = [_with_groups(draw, user, known) for user in users]
     return World(service, desired_state(*users, *documents), tenant, capabilities_of(service))
 

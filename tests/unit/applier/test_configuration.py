@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ScimMalformed, ScimRejected
+from reconciler.model.dialect import Dialect
 from reconciler.model.outcome import Outcome
 from reconciler.model.resource import ConfigurationMode
 from tests.fakes.directory_service import DirectoryService, Fault
-from tests.states import World, desired_state, desired_user
+from tests.states import World, desired_state, desired_user, tenant_for
 
 CXONE = {
     "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
@@ -26,12 +27,23 @@ CXONE = {
 }
 
 
-def _world(service: DirectoryService | None = None, **desired: Any) -> World:
+RFC = {
+    "schemas": CXONE["schemas"],
+    "documentationUri": "https://x.example",
+    "patch": {"supported": True},
+    "bulk": {"supported": True, "maxOperations": 1000, "maxPayloadSize": 10485760},
+    "sort": {"supported": True},
+    "etag": {"supported": True},
+    "meta": {"x": 1},
+}
+
+
+def _world(service: DirectoryService | None = None, shape: str = "cxone", **desired: Any) -> World:
     service = service or DirectoryService()
     if service.configuration is None:
         service.configuration = dict(CXONE)
-    mode = ConfigurationMode.APPLY
-    return World(service, desired_state(configuration=desired or {"productName": "New"}, mode=mode))
+    wanted = desired_state(configuration=desired or {"productName": "New"}, mode=ConfigurationMode.APPLY)
+    return World(service, wanted, tenant_for(dialect=Dialect(config_shape=shape)))
 
 
 def test_it_is_read_written_whole_with_its_version_and_read_again() -> None:
@@ -64,13 +76,32 @@ def test_either_shape_compares_and_order_does_not_matter(desired: dict[str, Any]
     assert _world(**desired).plan().changes == ()
 
 
-def test_a_field_in_the_other_shape_is_written_in_the_shape_of_the_service() -> None:
-    """D27."""
-    world = _world(bulk={"maxOperations": 500})
+@pytest.mark.parametrize("live", [CXONE, RFC], ids=["live-cxone", "live-rfc"])
+@pytest.mark.parametrize("stated", ["bulk", "bulkConfig"])
+@pytest.mark.parametrize("shape", ["cxone", "rfc"])
+def test_the_document_is_written_in_the_shape_of_the_dialect(live: dict[str, Any], stated: str, shape: str) -> None:
+    """cxone.md D27: either shape is read, in git and on the service; the tenant's is written, and nothing dropped."""
+    world = _world(DirectoryService(configuration=dict(live)), shape, **{stated: {"maxOperations": 500}})
     assert world.run().all_applied
-    assert world.service.configuration is not None
-    assert world.service.configuration["bulkConfig"] == {**CXONE["bulkConfig"], "maxOperations": 500}  # type: ignore[dict-item]
-    assert "bulk" not in world.service.configuration
+    written = world.service.configuration or {}
+    wanted = {"cxone": {"bulkConfig", "sortConfig"}, "rfc": {"bulk", "sort"}}[shape]
+    assert {name for name in written if name.startswith(("bulk", "sort"))} == {
+        name for name in wanted if name.startswith("bulk") or "sort" in live
+    }
+    limits = written["bulkConfig" if shape == "cxone" else "bulk"]
+    assert limits == {"supported": True, "maxOperations": 500, "maxPayloadSize": 10485760}
+    others = set(live) - {"bulk", "bulkConfig", "sort", "meta", "etag"}
+    assert {name: written[name] for name in others} == {name: live[name] for name in others}
+    assert written.get("etag") == ({"supported": True} if shape == "rfc" and live is RFC else None)
+
+
+def test_a_document_with_both_names_keeps_both() -> None:
+    """Nothing is merged that the service keeps apart."""
+    both = {**CXONE, "bulk": {"supported": False}}
+    world = _world(DirectoryService(configuration=both), productName="New")
+    assert world.run().all_applied
+    written = world.service.configuration or {}
+    assert (written["bulk"], written["bulkConfig"]) == (both["bulk"], both["bulkConfig"])
 
 
 def test_assert_only_reports() -> None:
@@ -136,7 +167,42 @@ def test_a_service_that_accepts_and_does_nothing_has_not_applied() -> None:
     world.service.put_configuration = lambda body, version: None  # type: ignore[assignment,method-assign,return-value]
     run = world.run()
     assert run.outcomes == {"ServiceProviderConfig": Outcome.FAILED}
-    assert "other values" in (run.result("ServiceProviderConfig").cause or "")
+    assert "other values: productName" in (run.result("ServiceProviderConfig").cause or "")
+
+
+def test_what_a_service_drops_beside_the_declared_fields_is_no_success() -> None:
+    """C4, SPEC P9: the GET has to equal the document sent, field by field, and not only where git says something."""
+    world = _world()
+    put = world.service.put_configuration
+
+    def without_scheme(body: Any, version: str | None) -> Any:
+        return put({**body, "authenticationSchemes": []}, version)
+
+    world.service.put_configuration = without_scheme  # type: ignore[method-assign]
+    run = world.run()
+    assert run.outcomes == {"ServiceProviderConfig": Outcome.FAILED}
+    assert "other values: authenticationSchemes" in (run.result("ServiceProviderConfig").cause or "")
+
+
+def test_what_is_accepted_and_still_under_way_is_read_until_it_is_there() -> None:
+    """C4, cxone.md section 7: 202 is not applied; the GET is repeated until it shows the document."""
+    world = _world()
+    sent: list[Any] = []
+    put, get = world.service.put_configuration, world.service.get_configuration
+
+    def accept(body: Any, version: str | None) -> Any:
+        sent.append((body, version, world.service.requests + 2))
+
+    def get_configuration() -> Any:
+        if sent and world.service.requests == sent[0][2]:
+            put(*sent[0][:2])
+        return get()
+
+    world.service.put_configuration = accept  # type: ignore[method-assign]
+    world.service.get_configuration = get_configuration  # type: ignore[method-assign]
+    run = world.run()
+    assert run.outcomes == {"ServiceProviderConfig": Outcome.APPLIED}
+    assert run.waits == (2, 3)
 
 
 @pytest.mark.parametrize("error", [ScimRejected(403, detail="no"), ScimMalformed("html")])
