@@ -85,7 +85,7 @@ def chosen_tenants(settings: Settings, names: Iterable[str]) -> tuple[str, ...]:
         UsageError: a name that no folder has.
 
     """
-    problems = [item for item in check_root(settings.root) if item.severity is Severity.ERROR]
+    problems = [item for item in check_root(settings.root, settings.environ) if item.severity is Severity.ERROR]
     if problems:
         raise DesiredStateError(problems, root=str(settings.root))
     return tenants_named(settings, names)

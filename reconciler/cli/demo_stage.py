@@ -118,7 +118,7 @@ class Stage:
     @contextlib.contextmanager
     def _connected(self, *, read_only: bool) -> Iterator[Connection]:
         settings = read_settings(os.environ, root=str(self.folder / ROOT))
-        loaded = load_desired_state(settings.root, TENANT, documents=False)
+        loaded = load_desired_state(settings.root, TENANT, documents=False, environ=settings.environ)
         if loaded.tenant is None:
             raise DemoFailed("the sample tenant.yaml is not valid", context=str(loaded.diagnostics))
         silent = replace(surroundings_of(settings), listener=PlainListener(io.StringIO()))

@@ -26,7 +26,7 @@ def trust(tenant: str, **options: Any) -> int:
     """
     settings = settings_of(options)
     (name,) = chosen_tenants(settings, (tenant,))
-    loaded = load_desired_state(settings.root, name, documents=False)
+    loaded = load_desired_state(settings.root, name, documents=False, environ=settings.environ)
     if loaded.tenant is None:
         raise DesiredStateError(loaded.diagnostics, root=str(settings.root))
     if settings.user_bindings is None:

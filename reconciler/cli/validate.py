@@ -30,9 +30,9 @@ def validate(tenants: tuple[str, ...], format_: str, **options: Any) -> int:
     Reads YAML only: no network, no secrets. Exit code 3 means that something is wrong.
     """
     settings = settings_of(options)
-    problems = check_root(settings.root)
+    problems = check_root(settings.root, settings.environ)
     names = tenants_named(settings, tenants)
-    report = validate_tenants(settings.root, names, problems)
+    report = validate_tenants(settings.root, names, settings.environ, problems)
     format_chosen = DiagnosticFormat(format_)
     text = render_diagnostics(report.diagnostics, format_chosen, color=use_color(), root=str(settings.root))
     click.echo(text, nl=False)

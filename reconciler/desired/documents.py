@@ -113,8 +113,16 @@ class Draft:
 class DocumentReader:
     """Takes documents one after the other into a draft. tenant.yaml comes first: its profile matters to others."""
 
-    def __init__(self, draft: Draft, tenant_file: str, folder: str, extensions: ExtensionSchemas) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        tenant_file: str,
+        folder: str,
+        extensions: ExtensionSchemas,
+        environ: Mapping[str, str],
+    ) -> None:
         self._draft = draft
+        self._environ = environ
         self._tenant_file = tenant_file
         self._folder = folder
         self._extensions = extensions
@@ -206,12 +214,12 @@ class DocumentReader:
             return
         draft.tenant_place = Placed(value, where.file, where.document)
         valid = self._check(checker("tenant"), value, where)
-        problems = list(tenant_problems(value, self._folder))
+        problems = list(tenant_problems(value, self._folder, self._environ))
         for code, message, help_, path in problems:
             sensitive = code is Code.BAD_URL and not _URL_WITHOUT_SECRETS.fullmatch(str(_value_at(value, path)))
             self._find(code, message, where, (path,), help_=help_, sensitive=sensitive)
         if valid and not problems:
-            draft.tenant = to_tenant(value, Source(where.file, where.line))
+            draft.tenant = to_tenant(value, Source(where.file, where.line), self._environ)
 
     def _take_configuration(self, value: dict[str, Any], where: _Where) -> None:
         if self._check(checker("service-provider-config"), value, where):

@@ -18,7 +18,7 @@ from reconciler.desired.extensions import load_extension_schemas
 from reconciler.desired.files import TENANT_FILE, Tree, is_inside, link_out, read_text, real_root, relative_name, walk
 from reconciler.desired.loader import Parsed, parse
 from reconciler.desired.places import Finding, finding_of, place
-from reconciler.desired.roots import ROOT_HELP, check_root, list_tenants
+from reconciler.desired.roots import NO_NAMES, ROOT_HELP, check_root, list_tenants
 from reconciler.desired.rules import check_exclusives, check_rules
 from reconciler.desired.tenant import include_paths
 from reconciler.model.diagnostic import Diagnostic, Severity
@@ -53,20 +53,24 @@ class Loaded:
         return tuple(item for item in self.diagnostics if item.severity is Severity.ERROR)
 
 
-def load_desired_state(root: Path, tenant: str, *, documents: bool = True) -> Loaded:
+def load_desired_state(
+    root: Path, tenant: str, *, documents: bool = True, environ: Mapping[str, str] = NO_NAMES
+) -> Loaded:
     """Everything `root/tenant` declares, checked against schemas and rules (SPEC sections 3 and 4). Never raises.
 
     With `documents` False only tenant.yaml and Policy documents have to be valid, and `desired` holds only exclusives;
-    that is enough to judge a plan that comes from a file.
+    that is enough to judge a plan that comes from a file. `environ` may tell where a tenant lives that does not say so
+    itself (cxone.md D32).
     """
     with collector_paused():
-        return _Load(root, tenant).run(documents=documents)
+        return _Load(root, tenant, environ).run(documents=documents)
 
 
 class _Load:
     """Running state of loading one tenant."""
 
-    def __init__(self, root: Path, tenant: str) -> None:
+    def __init__(self, root: Path, tenant: str, environ: Mapping[str, str]) -> None:
+        self._environ = environ
         self._root = root
         self._name = tenant
         self._draft = Draft()
@@ -132,7 +136,7 @@ class _Load:
         extensions = load_extension_schemas(tree.root, folder, draft.findings)
         tenant_path = os.path.realpath(folder / TENANT_FILE)
         tenant_name = relative_name(tree.root, tenant_path)
-        reader = DocumentReader(draft, tenant_name, self._name, extensions)
+        reader = DocumentReader(draft, tenant_name, self._name, extensions, self._environ)
         if os.path.lexists(tenant_path) and is_inside(tree.root, tenant_path):
             self._read_file(tenant_path, tenant_name, reader, None if documents else _GUARDING)
         walk(tree, folder)

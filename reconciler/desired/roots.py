@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from reconciler.desired.codes import Code
 from reconciler.desired.files import TENANT_FILE, is_inside, link_out, read_text, yaml_files
 from reconciler.desired.loader import parse
 from reconciler.desired.places import Finding, place
+from reconciler.desired.tenant import base_url
 from reconciler.model.diagnostic import Diagnostic
 
 ROOT_HELP = "the layout is <root>/<tenant>/tenant.yaml; --root DIR or RECONCILER_ROOT names another root"
+
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
+"""An environment that tells nothing."""
 
 _MOST_LOOKED_INTO = 1_000
 """Folders searched for YAML before a folder without tenant.yaml counts as having none."""
@@ -26,18 +31,21 @@ def list_tenants(root: Path) -> tuple[str, ...]:
     return tuple(name for name in _folders(root) if os.path.lexists(root / name / TENANT_FILE))
 
 
-def check_root(root: Path) -> tuple[Diagnostic, ...]:
-    """What is wrong with the root as a whole, sorted; what is wrong inside a tenant is found by loading it."""
+def check_root(root: Path, environ: Mapping[str, str] = NO_NAMES) -> tuple[Diagnostic, ...]:
+    """What is wrong with the root as a whole, sorted; what is wrong inside a tenant is found by loading it.
+
+    `environ` is that of `load_desired_state`.
+    """
     try:
         real = root.resolve(strict=True)
         entries = sorted(os.listdir(real))  # noqa: PTH208  # names are all that is needed
     except (OSError, RuntimeError):
         message = "the root folder of the desired state is not there, or cannot be read"
         return (*place([Finding(code=Code.NO_ROOT, message=message, file=".", help=ROOT_HELP)], _no_text),)
-    return (*place(_problems(real, entries), lambda name: _text(real, name)),)
+    return (*place(_problems(real, entries, environ), lambda name: _text(real, name)),)
 
 
-def _problems(root: Path, entries: list[str]) -> Iterator[Finding]:
+def _problems(root: Path, entries: list[str], environ: Mapping[str, str]) -> Iterator[Finding]:
     tenants = list_tenants(root)
     if not tenants:
         message = "there is no tenant in the root folder"
@@ -54,21 +62,21 @@ def _problems(root: Path, entries: list[str]) -> Iterator[Finding]:
             message = f"the folder holds YAML but no {TENANT_FILE}, so it is never read"
             help_ = f"add {name}/{TENANT_FILE} with `kind: Tenant`, or call the folder _{name} if tenants include it"
             yield Finding(code=Code.NOT_A_TENANT, message=message, file=name, help=help_)
-    yield from _same_targets(root, tenants)
+    yield from _same_targets(root, tenants, environ)
 
 
-def _same_targets(root: Path, tenants: tuple[str, ...]) -> Iterator[Finding]:
+def _same_targets(root: Path, tenants: tuple[str, ...], environ: Mapping[str, str]) -> Iterator[Finding]:
     """Two tenants for one service would undo each other's work."""
     first: dict[str, str] = {}
     for tenant in tenants:
         name = f"{tenant}/{TENANT_FILE}"
-        for number, target in _base_urls(root, name):
-            key = target.rstrip("/").casefold()
+        for number, target in _base_urls(root, name, environ):
+            key = target.casefold()
             other = first.setdefault(key, name)
             if other != name:
                 yield Finding(
                     code=Code.SAME_TARGET,
-                    message=f"scim.baseUrl is also that of {other}",
+                    message=f"the base URL is also that of {other}",
                     file=name,
                     document=number,
                     paths=(("scim", "baseUrl"),),
@@ -76,12 +84,12 @@ def _same_targets(root: Path, tenants: tuple[str, ...]) -> Iterator[Finding]:
                 )
 
 
-def _base_urls(root: Path, name: str) -> Iterator[tuple[int, str]]:
+def _base_urls(root: Path, name: str, environ: Mapping[str, str]) -> Iterator[tuple[int, str]]:
     for document in parse(_text(root, name) or "").documents:
-        scim = document.value.get("scim") if isinstance(document.value, dict) else None
-        base = scim.get("baseUrl") if isinstance(scim, dict) else None
-        if isinstance(base, str) and document.value.get("kind") == "Tenant":
-            yield document.number, base
+        if isinstance(document.value, dict) and document.value.get("kind") == "Tenant":
+            url = base_url(document.value, environ)
+            if url is not None:
+                yield document.number, url
 
 
 def _folders(root: Path) -> list[str]:

@@ -33,6 +33,7 @@ from reconciler.model.tenant import (
 
 _REFERENCE = re.compile(r"\$\{env:([A-Z0-9_]+)\}")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _PREFIXES = ("group:", "role:")
 _MISSPELT = frozenset({"group", "groups", "role", "roles", "user", "users", "username"})
 _GUARDS_WITHOUT_SHARE = frozenset({"protected", "minimum-members"})
@@ -41,13 +42,13 @@ Problem = tuple[Code, str, str | None, Path]
 """Code, message, help, and the path of the value that is wrong."""
 
 
-def to_tenant(document: Mapping[str, Any], source: Source) -> Tenant:
-    """A document in which neither the schema nor `tenant_problems` found anything wrong."""
+def to_tenant(document: Mapping[str, Any], source: Source, environ: Mapping[str, str]) -> Tenant:
+    """A document in which neither the schema nor `tenant_problems` found anything wrong in that environment."""
     profile = Profile(document["profile"])
     return Tenant(
         name=document["name"],
         profile=profile,
-        endpoints=_endpoints(document, profile),
+        endpoints=_endpoints(document, profile, environ),
         auth=_auth(document["auth"]),
         people=People(document.get("people", People.MANAGED)),
         limits=Limits(**{_snake(key): int(value) for key, value in document.get("limits", {}).items()}),
@@ -67,7 +68,25 @@ def to_tenant(document: Mapping[str, Any], source: Source) -> Tenant:
     )
 
 
-def tenant_problems(document: Mapping[str, Any], folder: str) -> Iterator[Problem]:
+def base_url(document: Mapping[str, Any], environ: Mapping[str, str]) -> str | None:
+    """`scim.baseUrl`; where it is not written, for profile cxone, what the environment or the tenant's name tells.
+
+    cxone.md D1 and D32: a base URL, else a domain, else a tenant's name, which every tenant has. None where nothing
+    tells it, or what does is no name of a host.
+    """
+    scim = document.get("scim", {})
+    if not isinstance(scim, Mapping) or "baseUrl" in scim or document.get("profile") != Profile.CXONE:
+        written = scim.get("baseUrl") if isinstance(scim, Mapping) else None
+        return written.rstrip("/") if isinstance(written, str) else None
+    if environ.get("CXONE_BASE_URL"):
+        url = environ["CXONE_BASE_URL"].rstrip("/")
+        return url if url.count("/") > 2 else f"{url}/scim/v2"
+    domain, name = environ.get("CXONE_DOMAIN"), environ.get("CXONE_TENANT") or document.get("name")
+    host = f"{domain}.api.cxone.com" if domain else f"{name}.api.nicecxone.com"
+    return f"https://{host}/scim/v2" if (domain or isinstance(name, str)) and _HOST.fullmatch(host) else None
+
+
+def tenant_problems(document: Mapping[str, Any], folder: str, environ: Mapping[str, str]) -> Iterator[Problem]:
     """What a schema cannot say. The document need not be valid: what has the wrong shape is passed over."""
     name = document.get("name")
     if isinstance(name, str) and name != folder:
@@ -79,6 +98,7 @@ def tenant_problems(document: Mapping[str, Any], folder: str) -> Iterator[Proble
         )
     for path, url in _urls(document):
         yield from _url_problems(url, path)
+    yield from _address_problems(document, environ)
     yield from _contradictions(document)
     yield from _misspelt_prefixes(document)
 
@@ -103,10 +123,10 @@ def _snake(key: str) -> str:
     return _CAPITAL.sub(r"_\1", key).lower()
 
 
-def _endpoints(document: Mapping[str, Any], profile: Profile) -> Endpoints:
+def _endpoints(document: Mapping[str, Any], profile: Profile, environ: Mapping[str, str]) -> Endpoints:
     """The URLs, those not written derived from the base URL (cxone.md section 11, D1 to D3)."""
-    scim = document["scim"]
-    base = scim["baseUrl"].rstrip("/")
+    scim = document.get("scim", {})
+    base = base_url(document, environ) or ""
     parts = urlsplit(base)
     origin = f"{parts.scheme}://{parts.netloc}"
     auth = document["auth"]
@@ -194,6 +214,23 @@ def _urls(document: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     for index, item in enumerate(notifications if isinstance(notifications, list) else ()):
         if isinstance(item, Mapping) and isinstance(item.get("url"), str):
             yield ("notifications", index, "url"), item["url"]
+
+
+def _address_problems(document: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong with a base URL that is not written; profile and shape are the schema's matter."""
+    scim = document.get("scim", {})
+    if not isinstance(scim, Mapping) or "baseUrl" in scim or document.get("profile") not in tuple(Profile):
+        return
+    path: Path = ("scim",) if "scim" in document else ()
+    url = base_url(document, environ)
+    if document["profile"] != Profile.CXONE:
+        yield Code.MISSING_KEY, "`scim.baseUrl` is missing", 'add `scim: {baseUrl: "https://..."}`', path
+    elif url is None or _why_no_url(url):
+        message = "`scim.baseUrl` is missing, and neither the environment nor the name of the tenant gives one to use"
+        help_ = 'add `scim: {baseUrl: "https://..."}`, or correct CXONE_BASE_URL, CXONE_DOMAIN or CXONE_TENANT'
+        yield Code.MISSING_KEY, message, help_, path
+    else:
+        yield from _url_problems(url, path)
 
 
 def _url_problems(url: str, path: Path) -> Iterator[Problem]:

@@ -112,7 +112,7 @@ def apply_approved(
         JobOpen: a job of an earlier run may still be running; nothing was written.
 
     """
-    loaded = load_desired_state(root, tenant_name, documents=False)
+    loaded = load_desired_state(root, tenant_name, documents=False, environ=surroundings.environ)
     if loaded.tenant is None or loaded.desired is None:
         raise DesiredStateError(loaded.diagnostics, root=str(root))
     tenant = loaded.tenant

@@ -93,7 +93,7 @@ def examine(
     `bindings_problem` is why the bindings could not be read, where that failed. Never raises for what is wrong with the
     tenant, its surroundings or its service.
     """
-    loaded = load_desired_state(root, tenant_name)
+    loaded = load_desired_state(root, tenant_name, environ=surroundings.environ)
     checks = [*_desired_state_checks(loaded)]
     tenant = loaded.tenant
     if tenant is not None:

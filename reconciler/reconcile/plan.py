@@ -37,7 +37,7 @@ def load_valid(root: Path, tenant: str, surroundings: Surroundings) -> tuple[Ten
     """
     listener = surroundings.listener
     listener.phase_started("loading the desired state")
-    loaded = load_desired_state(root, tenant)
+    loaded = load_desired_state(root, tenant, environ=surroundings.environ)
     listener.phase_finished(f"{many(loaded.documents, 'document')} in {many(loaded.files, 'file')}")
     if loaded.tenant is None or loaded.desired is None or loaded.errors:
         raise DesiredStateError(loaded.diagnostics, root=str(root))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,14 @@ class ValidationReport:
         return any(item.severity is Severity.ERROR for item in self.diagnostics)
 
 
-def validate_tenants(root: Path, tenants: Iterable[str], problems: Sequence[Diagnostic] = ()) -> ValidationReport:
+def validate_tenants(
+    root: Path, tenants: Iterable[str], environ: Mapping[str, str], problems: Sequence[Diagnostic] = ()
+) -> ValidationReport:
     """Load every tenant and collect what is wrong; `problems` are those of the root itself."""
     found = set(problems)
     lines = []
     for name in tenants:
-        loaded = load_desired_state(root, name)
+        loaded = load_desired_state(root, name, environ=environ)
         found.update(loaded.diagnostics)
         if loaded.desired is not None:
             users, groups = many(len(loaded.desired.users), "user"), many(len(loaded.desired.groups), "group")

@@ -41,8 +41,8 @@ def tenant(**changes: Any) -> Tenant:
     """The smallest tenant with changes, checked as the loader checks it."""
     document = {**SMALLEST, **changes}
     assert checker("tenant").accepts(document), list(checker("tenant").violations(document))
-    assert list(tenant_problems(document, "acme")) == []
-    return to_tenant(document, SOURCE)
+    assert list(tenant_problems(document, "acme", {})) == []
+    return to_tenant(document, SOURCE, {})
 
 
 def test_the_smallest_tenant_has_the_defaults_of_the_specification() -> None:
@@ -159,13 +159,13 @@ def test_loopback_needs_no_https(host: str) -> None:
     """SPEC section 4: https is required except to loopback."""
     assert is_loopback(host)
     url = f"http://[{host}]:8990/v2" if ":" in host else f"http://{host}:8990/v2"
-    assert list(tenant_problems({**SMALLEST, "scim": {"baseUrl": url}}, "acme")) == []
+    assert list(tenant_problems({**SMALLEST, "scim": {"baseUrl": url}}, "acme", {})) == []
 
 
 @pytest.mark.parametrize("host", ["localhost.example.com", "example.com", "10.0.0.1", "0.0.0.0", "127.0.0.1.nip.io"])
 def test_what_only_looks_like_loopback_needs_https(host: str) -> None:
     """Names that merely begin or end like loopback are other machines."""
-    problems = list(tenant_problems({**SMALLEST, "scim": {"baseUrl": f"http://{host}/v2"}}, "acme"))
+    problems = list(tenant_problems({**SMALLEST, "scim": {"baseUrl": f"http://{host}/v2"}}, "acme", {}))
     assert [problem[0] for problem in problems] == [Code.NOT_HTTPS]
 
 
@@ -181,6 +181,6 @@ def test_what_only_looks_like_loopback_needs_https(host: str) -> None:
 )  # fmt: skip
 def test_what_is_no_usable_url_is_refused_without_repeating_it(url: str) -> None:
     """It may hold credentials; it is refused before anything could be sent there."""
-    problems = list(tenant_problems({**SMALLEST, "scim": {"baseUrl": url}}, "acme"))
+    problems = list(tenant_problems({**SMALLEST, "scim": {"baseUrl": url}}, "acme", {}))
     assert [problem[0] for problem in problems] == [Code.BAD_URL]
     assert not url or url not in problems[0][1]
