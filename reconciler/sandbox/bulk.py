@@ -9,6 +9,7 @@ from enum import Enum
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote
 
 from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.definitions import KINDS, KINDS_BY_ENDPOINT, ResourceKind
@@ -120,14 +121,14 @@ def _check_operation(operation: Operation, path: Any, *, lenient: bool) -> None:
 
 
 def _read_path(path: Any) -> tuple[ResourceKind, str | None]:
-    """The kind and the key in `/Users` or `/Users/{id}`; the prefix `/scim/v2` is tolerated."""
+    """The kind and the key in `/Users` or `/Users/{id}`, percent-encoded as in any URL; `/scim/v2` may stand before."""
     if not isinstance(path, str) or not path.startswith("/"):
         raise invalid_syntax("path is required and starts with /")
     endpoint, _, key = path.removeprefix("/scim/v2")[1:].partition("/")
     kind = KINDS_BY_ENDPOINT.get(f"/{endpoint}")
     if kind is None or "/" in key:
         raise not_found(f"There is no endpoint {path[:200]!r}")
-    return kind, key or None
+    return kind, unquote(key) or None
 
 
 def _read_version(raw: Any) -> str | None:

@@ -284,6 +284,14 @@ def test_cxone_takes_a_request_without_schemas_and_correlates_by_id(
     assert (both["id"], both["bulkId"], both["status"]) == ("op-1", "b-1", "201")
 
 
+def test_paths_are_percent_encoded_like_any_url(tenant: TenantClient) -> None:
+    """RFC 3986 section 2.1; a userName as key (cxone.md D16) has an `@`, and may have a blank."""
+    tenant.user("ann lee@example.com")
+    operation = {"bulkId": "b-1", "method": "DELETE", "path": "/Users/ann%20lee%40example.com"}
+
+    assert _statuses(tenant.results(operation)) == ["204"]
+
+
 def test_more_operations_than_allowed_are_refused_whole(start_tenant: StartTenant) -> None:
     """RFC 7644 section 3.7.4: 413 that names the limit."""
     tenant = start_tenant(max_operations=2)
