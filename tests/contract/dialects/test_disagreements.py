@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote, unquote
 import pytest
 
 from reconciler.model.resource import GROUP_SCHEMA, USER_SCHEMA
-from reconciler.sandbox.config import Client, SandboxConfig
+from reconciler.sandbox.config import AsyncBulk, Client, SandboxConfig
 from reconciler.sandbox.server import SandboxServer
 from tests.cli.workplace import TOKEN, Ended, Workplace, call, service_of
 from tests.contract.quirks.quirky import PATCH_OP, Quirky, document, refused
@@ -151,6 +151,20 @@ def test_d2_the_configuration_of_cxone_has_a_base_path_of_its_own(open_tenant: O
         "GET /scim/v2/Users",
         "GET /scim/v2/Groups",
     }
+
+
+@pytest.mark.parametrize("written", [None, "https://platform.nicecxone.example/api/v3"])
+def test_d3_the_platform_api_is_at_the_same_origin_unless_it_is_written(open_tenant: Open, written: str | None) -> None:
+    """D3: credentials will go there, too, so its origin has to be bound."""
+    tenant = open_tenant(settled=False)
+    base = "https://acme.api.nicecxone.example/scim/v2"
+    tenant.settings(profile="cxone", scim={"baseUrl": base, **({"platformUrl": written} if written else {})})
+    asked = tenant.work.run("trust", "acme", typed="n\n")
+    origins = [line.strip() for line in asked.out.splitlines() if "https://" in line]
+    assert origins == [
+        "https://acme.api.nicecxone.example",
+        *(["https://platform.nicecxone.example"] if written else []),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -348,6 +362,28 @@ def test_d11_d12_results_count_whatever_the_spelling_of_their_status(
     assert set(tenant.work.outcomes().values()) == {"applied"}
 
 
+@pytest.mark.parametrize("spelt", [str.upper, str.lower, str.title], ids=["upper", "lower", "title"])
+def test_d11_d25_a_job_is_asked_after_and_its_words_are_read_in_any_case(
+    open_tenant: Open, spelt: Callable[[str], str]
+) -> None:
+    """D11: the same tenant.yaml, and this time the answer is 202 and a job; D25: `COMPLETED` or `completed`."""
+    tenant = open_tenant(settled=False, sandbox={"async_bulk": AsyncBulk(polls=3)})
+
+    def quirk(seen: Seen, pass_on: PassOn) -> Answer:
+        answer = pass_on()
+        if "/Bulk/" not in seen.path:
+            return answer
+        job = document(answer)
+        return Answer(200, {**job, "status": spelt(job["status"])})
+
+    tenant.quirk = quirk
+    _done(tenant.apply())
+    assert set(tenant.work.outcomes().values()) == {"applied"}
+    polls = [line for line in tenant.hop.lines if line.startswith("GET /scim/v2/Bulk/")]
+    assert len(polls) == 3 * len(_bulks(tenant))
+    assert tenant.is_settled()
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -517,7 +553,9 @@ def _addresses(seen: Seen) -> str:
 @pytest.mark.parametrize("bulk", ["auto", "off"])
 @pytest.mark.parametrize("verb", ["patch", "put"])
 @pytest.mark.parametrize("etag", ["auto", "off"])
-def test_d16_users_are_addressed_by_user_name(open_tenant: Open, bulk: str, verb: str, etag: str) -> None:
+def test_d16_d18_users_are_addressed_by_user_name_and_referred_to_by_id(
+    open_tenant: Open, bulk: str, verb: str, etag: str
+) -> None:
     """D16: `/Users/{userName}` percent-encoded, in single requests and in bulk; members and managers stay ids (D18)."""
     dialect = {"userKey": "userName", "bulk": bulk, "userUpdate": verb, "etag": etag}
     tenant = open_tenant(settled=False, dialect=dialect)
@@ -772,7 +810,7 @@ def test_d27_d28_the_configuration_is_written_in_the_shape_of_the_dialect(open_t
         return Answer(200, dict(seen_as), {"ETag": '"2"'}) if seen_as else pass_on()
 
     tenant.quirk = quirk
-    _done(tenant.apply())
+    _done(tenant.apply("--allow=self-lockout"))
     (document_,) = written
     names = {"cxone": ["bulkConfig", "filterConfig", "sortConfig"], "rfc": ["bulk", "filter", "sort"]}
     assert {name for name in document_ if re.match("bulk|filter|sort", name)} == set(names[shape])
