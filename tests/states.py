@@ -20,7 +20,7 @@ from reconciler.model.dialect import Dialect, Profile, Update
 from reconciler.model.outcome import ChangeResult, Outcome, Residual
 from reconciler.model.plan import Capabilities, GuardVerdict, Plan, Verdict
 from reconciler.model.resource import ConfigurationMode, DesiredGroup, DesiredUser, Kind
-from reconciler.model.state import DesiredState, Exclusive, LiveState
+from reconciler.model.state import BaseState, DesiredState, Exclusive, LiveState, Standing
 from reconciler.model.tenant import Auth, AuthType, Endpoints, Tenant
 from reconciler.planner.estimate import page_size
 from reconciler.planner.planner import PlanInputs, build_plan
@@ -31,6 +31,7 @@ from tests.fakes.notes import MemoryNotes
 
 BASE_URL = "https://acme.example.com/scim/v2"
 REFERENCES = References()
+NOW = "2026-05-04T12:00:00Z"
 RUN = "20260101T000000Z-0001"
 
 
@@ -91,6 +92,7 @@ class World:
     )
     clock: FakeClock = field(default_factory=FakeClock)
     notes: MemoryNotes = field(default_factory=MemoryNotes)
+    base: BaseState = field(default_factory=BaseState)
 
     def read(self) -> LiveState:
         """A snapshot, by the pages a run would read."""
@@ -104,7 +106,7 @@ class World:
             desired=self.desired,
             live=live if live is not None else self.read(),
             capabilities=self.capabilities,
-            **more,
+            **{"base": self.base, "created_at": NOW, **more},
         )
 
     def plan(self, **more: Any) -> Plan:
@@ -119,6 +121,15 @@ class World:
     def verdict(self, name: str, **more: Any) -> Verdict:
         """The bare word of one guard."""
         return self.guard(name, **more).verdict
+
+    def remembering(self, *states: DesiredState, **more: Any) -> World:
+        """The same world with a ledger: what git declared at the last complete receipt, and at each attempt since.
+
+        Everybody who is there is known to it.
+        """
+        known = frozenset({*self.service.users, *self.service.groups})
+        base = {"standing": Standing.USABLE, "commit": "b" * 40, "states": states, "known": known}
+        return replace(self, base=BaseState(**{**base, **more}))
 
     def wanting(self, *resources: DesiredUser | DesiredGroup, **more: Any) -> World:
         """The same world after a commit."""
