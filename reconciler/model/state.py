@@ -53,8 +53,9 @@ class BaseState:
 
     `standing` other than USABLE has no states, and `detail` says why in plain words. `commit` is that of the receipt.
     `proven` maps the ids of resources that were proven since to the position of the first state that still counts for
-    them; for all others every state does. `known` are the ids that the receipt proved to be git's. `released` has the
-    users that git took out and deactivated, with the RFC 3339 time. `recent_removals` are those of the last 24 hours.
+    them; for all others every state does. `known` are the ids that the receipt proved to be git's, None
+    where no run was complete yet, so that `states[0]` is an attempt as well. `released` has the users that git took out
+    and deactivated, with the RFC 3339 time. `recent_removals` are those of the last 24 hours.
     """
 
     standing: Standing = Standing.UNTRACKED
@@ -62,7 +63,7 @@ class BaseState:
     commit: str | None = None
     states: tuple[DesiredState, ...] = ()
     proven: Mapping[str, int] = field(default_factory=dict)
-    known: frozenset[str] = frozenset()
+    known: frozenset[str] | None = None
     released: Mapping[str, str] = field(default_factory=dict)
     recent_removals: Mapping[Kind, int] = field(default_factory=dict)
 

@@ -143,7 +143,7 @@ class _Recollection:
         for group, stated in stated_members(laid.users, laid.groups, laid.directory).items():
             if self._counts(group, position):
                 self.members.setdefault(group, set()).update(stated)
-        if position == 0:
+        if position == 0 and self.base.known is not None:
             self.gone = {identity_of(document) for document in _unmatched(laid, self.people)}
 
     def result(self) -> History:

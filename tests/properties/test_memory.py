@@ -110,7 +110,7 @@ class Memory:
 
     states: list[DesiredState] = field(default_factory=list)
     proven: dict[str, int] = field(default_factory=dict)
-    known: frozenset[str] = frozenset()
+    known: frozenset[str] | None = None
     released: dict[str, str] = field(default_factory=dict)
     first: bool = True
 
@@ -203,7 +203,7 @@ def test_what_git_ever_granted_is_as_the_last_commit_says(
 def _check(world: World, last: DesiredState, declared: list[DesiredState]) -> None:
     service = world.service
     users = {user["userName"]: (id_, user) for id_, user in service.users.items()}
-    assert users["somebody.else"][1] == {"userName": "somebody.else", "roles": [{"value": "Agent"}]}
+    assert users["somebody.else"][1] == {"userName": "somebody.else", "active": True, "roles": [{"value": "Agent"}]}
     wanted = {user.user_name: user for user in last.users}
     for name, (_, user) in users.items():
         if name == "somebody.else":
