@@ -37,7 +37,7 @@ def _hired(quirky: Quirky) -> Quirky:
 @pytest.mark.parametrize("status", [400, 403, 409, 412, 413, 422, 429, 500, 501, 503])
 @pytest.mark.parametrize("where", ["request", "bulk request", "operation in bulk"])
 def test_p1_an_error_tells_the_status_and_the_words_of_the_service(start: StartQuirky, where: str, status: int) -> None:
-    """P1: the format wrapped a nil error and dropped both. In text, in the log and in the receipt."""
+    """Defect P1: the format wrapped a nil error and dropped both. In text, in the log and in the receipt."""
     error = refused(status, "no licence left")
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
@@ -60,7 +60,7 @@ def test_p1_an_error_tells_the_status_and_the_words_of_the_service(start: StartQ
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])
 @pytest.mark.parametrize("path", ["/Users", "/Groups"])
 def test_p1_g2_a_read_that_fails_is_told_as_what_it_is(quirky: Quirky, path: str, status: int) -> None:
-    """P1, G2: 401, 429 and 5xx of a look-up were reported as "not found"; here the run ends with the status."""
+    """Defects P1, G2: 401, 429 and 5xx of a look-up were reported as "not found"; here the run ends with the status."""
     quirky.quirk = lambda seen, pass_on: refused(status, "as you see") if f"{path}?" in seen.path else pass_on()
     quirky.work.edit("acme/groups.yaml", "[{user: cyd@example.com}]", "[{user: cyd@example.com}, {group: Support}]")
     ended = quirky.apply()
@@ -73,7 +73,7 @@ def test_p1_g2_a_read_that_fails_is_told_as_what_it_is(quirky: Quirky, path: str
 
 @pytest.mark.parametrize("member", ["user: sid@example.com", "group: Suport", "externalId: p-99"])
 def test_g2_every_member_is_checked_before_anything_is_written(quirky: Quirky, member: str) -> None:
-    """G2: group members were not checked at all. A name that is nobody is an error with its place."""
+    """Defect G2: group members were not checked at all. A name that is nobody is an error with its place."""
     quirky.work.edit("acme/groups.yaml", "[{user: cyd@example.com}]", f"[{{user: cyd@example.com}}, {{{member}}}]")
     ended = _promoted(quirky).apply()
     assert ended.code == 3, ended.out + ended.err
@@ -88,7 +88,7 @@ def test_g2_every_member_is_checked_before_anything_is_written(quirky: Quirky, m
 def test_p3_a_write_is_looked_up_before_it_is_sent_again_and_retries_do_not_multiply(
     start: StartQuirky, answer: Answer, bulk: bool, carried_out: bool
 ) -> None:
-    """P3: blind replays of POST made duplicates, and retries inside retries made dozens of them."""
+    """Defect P3: blind replays of POST made duplicates, and retries inside retries made dozens of them."""
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
         if seen.method == "GET":
@@ -123,7 +123,7 @@ def test_p3_a_write_is_looked_up_before_it_is_sent_again_and_retries_do_not_mult
 def test_p3_retries_inside_retries_do_not_multiply(
     start: StartQuirky, verb: str, bulk: bool, answer: Answer, times: int
 ) -> None:
-    """P3, D23: three repeats of what is harmless, ten after 429, three rounds of what is not; never multiplied."""
+    """Defect P3 (D23): three repeats of what is harmless, ten after 429, three rounds of what is not."""
     quirky = start(bulk=bulk)
     quirky.settings(dialect={"userUpdate": verb})
     quirky.quirk = lambda seen, pass_on: pass_on() if seen.method == "GET" else answer
@@ -136,7 +136,7 @@ def test_p3_retries_inside_retries_do_not_multiply(
 
 
 def test_p4_r5_a_chunk_that_fails_is_no_success_and_stops_no_other(start: StartQuirky) -> None:
-    """P4, R5: a failed chunk was skipped with `continue`, and the process still exited 0."""
+    """Defects P4, R5: a failed chunk was skipped with `continue`, and the process still exited 0."""
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
         return refused(403, "not these") if b"p17@example.com" in seen.body else pass_on()
@@ -152,7 +152,7 @@ def test_p4_r5_a_chunk_that_fails_is_no_success_and_stops_no_other(start: StartQ
 
 
 def test_r1_an_error_that_decodes_to_no_operations_is_no_success(start: StartQuirky) -> None:
-    """R1: a 401 or 500 whose JSON decodes to zero operations was reported as success."""
+    """Defect R1: a 401 or 500 whose JSON decodes to zero operations was reported as success."""
     quirky = start(bulk=True)
     quirky.quirk = lambda seen, pass_on: pass_on() if seen.method == "GET" else Answer(500, {"Operations": []})
     ended = _promoted(quirky).apply()
@@ -161,7 +161,7 @@ def test_r1_an_error_that_decodes_to_no_operations_is_no_success(start: StartQui
 
 
 def test_r2_an_operation_that_the_answer_leaves_out_is_read_and_not_believed(start: StartQuirky) -> None:
-    """R2: what was missing from an answer was treated as successful. One of the two was not carried out."""
+    """Defect R2: what was missing from an answer was treated as successful. One of the two was not carried out."""
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
         if not seen.path.endswith("/Bulk"):
@@ -181,7 +181,7 @@ def test_r2_an_operation_that_the_answer_leaves_out_is_read_and_not_believed(sta
 
 
 def test_r3_what_is_refused_for_good_is_sent_once(start: StartQuirky) -> None:
-    """R3: all failures were retried, and one that never succeeds used up the tries of its whole chunk."""
+    """Defect R3: all failures were retried, and one that never succeeds used up the tries of its whole chunk."""
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
         answer = pass_on()
@@ -207,7 +207,7 @@ def test_r3_what_is_refused_for_good_is_sent_once(start: StartQuirky) -> None:
 
 
 def test_r4_there_is_a_wait_before_each_round(quirky: Quirky) -> None:
-    """R4: between rounds there was no wait at all. 2 s and 4 s, drawn at random, and longer for a token or a 429."""
+    """Defect R4: between rounds there was no wait at all. 2 s and 4 s."""
     quirky.quirk = lambda seen, pass_on: pass_on() if seen.method == "GET" else Answer(503)
     before = list(quirky.work.clock.slept)
     _promoted(quirky).apply()
@@ -218,7 +218,7 @@ def test_r4_there_is_a_wait_before_each_round(quirky: Quirky) -> None:
 
 
 def test_g9_logs_and_digests_hold_no_membership(quirky: Quirky) -> None:
-    """G9: the "hash" was the whole payload in base64. Digests are SHA-256, and the log names the group only."""
+    """Defect G9: the "hash" was the whole payload in base64. Digests are SHA-256, and the log names the group only."""
     quirky.work.edit(
         "acme/groups.yaml", "[{user: cyd@example.com}]", "[{user: cyd@example.com}, {user: dan@example.com}]"
     )
@@ -234,7 +234,7 @@ def test_g9_logs_and_digests_hold_no_membership(quirky: Quirky) -> None:
 
 
 def test_g10_consistency_is_measured_and_not_a_constant(quirky: Quirky) -> None:
-    """G10: the rate was 1.0 or 0.0 by hand. What is missing is counted from a read-back, member by member."""
+    """Defect G10: the rate was 1.0 or 0.0 by hand. What is missing is counted from a read-back, member by member."""
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
         if seen.method != "PATCH":

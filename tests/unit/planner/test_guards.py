@@ -292,6 +292,15 @@ def test_nesting_admits_three_groups_on_a_chain_and_names_a_longer_one() -> None
     assert "Top > G0 > G1 > Leaf is 4 groups deep, 3 are allowed" in deeper.guard("nesting").detail
 
 
+def test_g1_what_only_live_has_below_a_new_member_counts() -> None:
+    """Defect G1: the check looked at the flat input and never at the children of a group that was added."""
+    on_top = desired_group("Top", members=[{"group": "G0"}])
+    deep = _nested(3).wanting(on_top).guard("nesting")
+    assert "Top > G0 > G1 > G2 is 4 groups deep, 3 are allowed" in deep.detail
+    assert deep.verdict is REFUSE
+    assert _nested(4, nested_group_depth=5).wanting(on_top).verdict("nesting") is PASS
+
+
 def test_nesting_has_no_override() -> None:
     """SPEC section 8."""
     world = _nested(3).wanting(desired_group("G2", members=[{"group": "Leaf"}]), desired_group("Leaf"))
