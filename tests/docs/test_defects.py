@@ -20,7 +20,7 @@ DEFECTS = [
 
 
 def _cited() -> Iterator[str]:
-    """The numbers behind the word `defect` in the docstrings of tests and their files, up to the end of the sentence."""
+    """The numbers behind the word `defect`, in the same sentence, in the docstrings of tests and of their files."""
     for path in (ROOT / "tests").rglob("test_*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         documented = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.FunctionDef)]
