@@ -19,6 +19,7 @@ from reconciler.model.state import LiveState
 from reconciler.planner.binding import Bound, bind_labels
 from reconciler.planner.matching import Index, Live, find_live, index_live
 from reconciler.planner.rules import Rules
+from reconciler.semantics.canonical import fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,10 @@ def _created(plan: Plan, users: Index[LiveUser], groups: Index[LiveGroup]) -> It
 
 def access_not_approved(approved: Plan, rebuilt: Plan) -> dict[str, list[str]]:
     """Access that executing the changes would give although the approved plan does not: users by group."""
-    known = {(gain.user, gain.group) for gain in approved.access.gains}
+    known = {(fold(gain.user), fold(gain.group)) for gain in approved.access.gains}
     extra: dict[str, list[str]] = {}
     for gain in rebuilt.access.gains:
-        if (gain.user, gain.group) not in known:
+        if (fold(gain.user), fold(gain.group)) not in known:  # git and the tenant may differ in case
             for group in (gain.group, *gain.via):
                 extra.setdefault(group, []).append(gain.user)
     return extra

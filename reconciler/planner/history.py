@@ -25,6 +25,7 @@ from reconciler.model.state import BaseState, DesiredState
 from reconciler.model.tenant import People
 from reconciler.planner.matching import Index, Match, match_leniently, name_of
 from reconciler.planner.membership import Delta, stated_members
+from reconciler.planner.pending import as_the_tenant_calls_them
 from reconciler.planner.references import Directory, build_directory
 from reconciler.semantics.canonical import (
     MANAGER_PATH,
@@ -125,15 +126,11 @@ class _Recollection:
         trusted = self.base.known if position == 0 else None
         users = _matched(state.users, self.index_users, trusted, [s.users for s in later])
         groups = _matched(state.groups, self.index_groups, trusted, [s.groups for s in later])
-        known = self.now.directory
-        directory = build_directory(
-            users,
-            groups,
-            known.users,
-            known.groups,
-            people=self.people,
-            pending=[match.desired for match in users if match.live is None],
-        )
+        known, gone = self.now.directory, [match.desired for match in users if match.live is None]
+        former: dict[str, str] = {}
+        if self.people is People.EXTERNAL:
+            users, former = as_the_tenant_calls_them(users)
+        directory = build_directory(users, groups, known.users, known.groups, former=former, pending=gone)
         return Laid(state=state, users=users, groups=groups, directory=directory)
 
     def add(self, position: int, laid: Laid) -> None:

@@ -7,7 +7,7 @@ them waits, and every plan says for whom and what.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.model.plan import Finding
 from reconciler.model.resource import DesiredUser, Kind, LiveUser, Reference, ResourceKey, unpack
@@ -105,27 +105,44 @@ def _declared(document: DesiredUser) -> _Pending:
     return _Pending(document.user_name, document.key, waits + [f"group {name}" for name in document.groups])
 
 
-def divergence_findings(
-    matches: Iterable[Match[DesiredUser, LiveUser]], members: Iterable[str], users: Mapping[str, LiveUser]
-) -> list[Finding]:
-    """People whom the tenant calls otherwise than git, or has suspended. `members` are ids that groups in git name."""
-    findings = []
-    named: dict[str, str] = {}
+def as_the_tenant_calls_them(
+    matches: Sequence[Match[DesiredUser, LiveUser]],
+) -> tuple[tuple[Match[DesiredUser, LiveUser], ...], dict[str, str]]:
+    """The documents that have a live user, under the userName of the tenant; and their own names where they differ.
+
+    Git renames nobody who comes from elsewhere, so plans name people as reviewers find them in the tenant.
+    """
+    found: list[Match[DesiredUser, LiveUser]] = []
+    former: dict[str, str] = {}
     for match in matches:
         if match.live is None:
             continue
-        named[match.live.id] = str(match.desired.key)
-        if fold(match.live.user_name) != fold(match.desired.user_name):
-            message = (
-                f"the tenant calls this person {match.live.user_name}; git renames nobody here, so write that name"
-            )
-            findings.append(Finding(code="renamed", message=message, key=str(match.desired.key)))
-    for member in members:
-        if member in users:
-            named.setdefault(member, str(users[member].key))
+        name = match.desired.user_name
+        if fold(name) != fold(match.live.user_name):
+            former[name] = match.live.id
+        found.append(Match(replace(match.desired, user_name=match.live.user_name), match.live))
+    return tuple(found), former
+
+
+def divergence_findings(
+    former: Mapping[str, str], named: Iterable[str], users: Mapping[str, LiveUser]
+) -> list[Finding]:
+    """People whom git calls otherwise than the tenant (`former`), and those of the `named` whom it has suspended."""
+    findings = [
+        Finding(
+            code="renamed",
+            message=f"git calls this person {name}; nobody is renamed from here, so write the name of now",
+            key=str(users[id_].key),
+        )
+        for name, id_ in former.items()
+    ]
     findings += [
-        Finding(code="inactive", message="inactive in the tenant; what git gives has no effect meanwhile", key=key)
-        for id_, key in named.items()
+        Finding(
+            code="inactive",
+            message="inactive in the tenant; what git gives has no effect meanwhile",
+            key=str(users[id_].key),
+        )
+        for id_ in named
         if users[id_].active is False
     ]
     return sorted(findings, key=lambda finding: (finding.code, finding.key or ""))

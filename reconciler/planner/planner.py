@@ -53,7 +53,14 @@ from reconciler.planner.guards import check_guards
 from reconciler.planner.history import History, Laid, combined, identity_of, membership_reasons, recall
 from reconciler.planner.matching import Match, index_live, match_all
 from reconciler.planner.membership import Delta, Unresolved, diff_memberships
-from reconciler.planner.pending import divergence_findings, expected_people, in_short, pending_findings
+from reconciler.planner.pending import (
+    NOBODY_EXPECTED,
+    as_the_tenant_calls_them,
+    divergence_findings,
+    expected_people,
+    in_short,
+    pending_findings,
+)
 from reconciler.planner.references import Directory, Target, build_directory
 from reconciler.planner.removal import Removing, remove_orphans
 from reconciler.planner.rules import Rules
@@ -114,11 +121,12 @@ def build_plan(inputs: PlanInputs) -> Plan:
     users = match_all(desired.users, index_users)
     groups = match_all(desired.groups, index_groups)
     external = tenant.people is People.EXTERNAL
-    expected = expected_people([match.desired for match in users if external and match.live is None])
-    users = tuple(match for match in users if not external or match.live is not None)
-    directory = build_directory(
-        users, groups, live.users, live.groups, people=tenant.people, pending=expected.documents
-    )
+    expected = NOBODY_EXPECTED
+    former: dict[str, str] = {}
+    if external:
+        expected = expected_people([match.desired for match in users if match.live is None])
+        users, former = as_the_tenant_calls_them(users)
+    directory = build_directory(users, groups, live.users, live.groups, former=former, pending=expected.documents)
     now = Laid(state=desired, users=users, groups=groups, directory=directory)
     history = recall(inputs.base, now, index_users, index_groups, tenant.people)
     deltas, unresolved = diff_memberships(
@@ -142,7 +150,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
             live.users.values(),
             complete=live.certificate(Kind.USER).complete,
         )
-        findings += divergence_findings(users, named, live.users)
+        findings += divergence_findings(former, _matched(users) | named, live.users)
     rules = Rules(tenant, inputs.capabilities)
     remarks = _Remarks()
     changes: list[Change] = []

@@ -15,7 +15,6 @@ from reconciler.model.resource import (
     Reference,
     ResourceKey,
 )
-from reconciler.model.tenant import People
 from reconciler.planner.matching import Match, name_of
 from reconciler.semantics.canonical import fold
 
@@ -77,13 +76,13 @@ def build_directory(
     live_users: Mapping[str, LiveUser],
     live_groups: Mapping[str, LiveGroup],
     *,
-    people: People = People.MANAGED,
+    former: Mapping[str, str] | None = None,
     pending: Iterable[DesiredUser] = (),
 ) -> Directory:
     """A directory over matches and the rest of the live state.
 
-    A matched resource is known by its desired name only, and where git renames nobody (`people: external`) by its live
-    name, too. The names of `pending` users mean nobody yet, not even a live user who has the name and is somebody else.
+    A matched resource is known by its desired name only. `former` has further names of users, with their ids. The names
+    of `pending` users mean nobody yet, not even a live user who has the name and is somebody else.
     """
     by_name: dict[Kind, dict[str, Target]] = {Kind.USER: {}, Kind.GROUP: {}}
     by_external_id: dict[str, Target] = {}
@@ -107,8 +106,6 @@ def build_directory(
 
     for user in users:
         add_match(user.desired, user.live)
-        if people is People.EXTERNAL and user.live is not None:
-            _note(by_name[Kind.USER], shared, (Kind.USER, fold(user.live.user_name)), user.live.id)
     for group in groups:
         add_match(group.desired, group.live)
     for live_user in live_users.values():
@@ -117,6 +114,8 @@ def build_directory(
         add_rest(live_group)
     ambiguous = {target for (kind, _), targets in shared.items() if kind is not None for target in targets}
     labels |= {target: f"id:{target}" for target in ambiguous if isinstance(target, str)}
+    for name, identifier in (former or {}).items():
+        _note(by_name[Kind.USER], shared, (Kind.USER, fold(name)), identifier)
     for document in pending:
         by_name[Kind.USER].pop(fold(document.user_name), None)
         shared.pop((Kind.USER, fold(document.user_name)), None)

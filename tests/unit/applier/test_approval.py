@@ -207,6 +207,17 @@ def test_access_that_nobody_approved_is_held() -> None:
     assert "bob" in str(held[0].cause)
 
 
+def test_access_of_somebody_whose_name_differs_in_case_only_is_what_was_approved() -> None:
+    """The difference is cosmetic: git says ann, the tenant Ann, and it is one person (SPEC section 3)."""
+    service = DirectoryService()
+    service.add_user("u1", "Ann", externalId="hr-1")
+    world = World(service).wanting(desired_user("ann", externalId="hr-1", groups=["Club"]), desired_group("Club"))
+    plan = world.plan()
+    rebuilt = rebuild_plan(world.inputs(), plan, _approve(world, plan).changes)
+    assert [gain.user for gain in (*plan.access.gains, *rebuilt.access.gains)] == ["ann", "Ann"]
+    assert access_not_approved(plan, rebuilt) == {}
+
+
 def test_what_needs_a_held_create_is_held_with_it() -> None:
     """Bob is in Board already and would now come along into Club: Club waits, and so does its membership in Board."""
     world = _office().wanting(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.applier.approval import access_not_approved, approve
 from reconciler.errors import DesiredStateError
 from reconciler.model.change import Reason
 from reconciler.model.plan import Plan, Verdict
@@ -16,6 +17,7 @@ from reconciler.model.state import BaseState, Certificate, Standing
 from reconciler.model.tenant import GuardSettings, People, Tenant
 from reconciler.planfile import dump_plan, read_plan
 from reconciler.planner.planner import rebuild_plan
+from reconciler.planner.rules import Rules
 from tests.fakes.directory_service import DirectoryService
 from tests.states import World, applied, desired_group, desired_state, desired_user, put_dialect, tenant_for
 
@@ -55,7 +57,7 @@ def test_nobody_is_created_deactivated_reactivated_or_renamed_and_access_is_mana
     plan = world.plan()
     changes = {change.key.name: change for change in plan.changes}
     assert {name: [a.path for a in change.attributes] for name, change in changes.items()} == {
-        "anna": ["roles"],
+        "ann": ["roles"],
         "dan": ["entitlements"],
     }
     assert {change.reason for change in plan.changes} == {Reason.DECLARED}
@@ -146,9 +148,25 @@ def test_a_person_whom_others_renamed_is_known_by_both_names() -> None:
     assert [str(change.key) for change in run.plan.changes] == ["Group/Second"]
     assert world.service.members_of("Second") == {"ann"}
     ((key, message),) = _findings(run.plan, "renamed")
-    assert key == "User/ann-before"
-    assert message.startswith("the tenant calls this person ann;")
+    assert key == "User/ann"
+    assert message.startswith("git calls this person ann-before;")
     assert _findings(run.plan, "pending") == []
+
+
+def test_a_saved_plan_names_people_as_the_tenant_does() -> None:
+    """SPEC P2: what a plan gives to somebody who was renamed elsewhere is the same access when it is made again."""
+    world = _world().wanting(
+        desired_user("ann-before", externalId="hr-0", roles=AGENT, groups=["Second"]),
+        desired_group("Second", members=[]),
+    )
+    saved = world.plan()
+    assert [gain.user for gain in saved.access.gains] == ["ann"]
+    assert {str(change.key) for change in saved.changes} == {"User/ann", "Group/Second"}
+    read = read_plan(dump_plan(saved))
+    rules = Rules(world.tenant, world.capabilities)
+    approval = approve(read, world.read(), rules)
+    assert approval.results == ()
+    assert access_not_approved(read, rebuild_plan(world.inputs(), read, approval.changes)) == {}
 
 
 def test_who_is_inactive_live_is_told_and_gets_no_membership_unasked() -> None:
