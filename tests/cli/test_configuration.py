@@ -59,6 +59,23 @@ def test_apply_reads_writes_and_reads(work: Workplace, tenant: Service) -> None:
     assert work.run("plan", "--detailed-exitcode").code == 0
 
 
+def test_c6_the_digest_follows_the_payload_and_logs_do_not_hold_it(work: Workplace, tenant: Service) -> None:
+    """Defect C6: the payload's hash was a constant text, and the whole payload was printed."""
+    _change(tenant, supportPhone="+49 30 555 0101")
+    digests = set()
+    for name in ("Our Gateway", "Their Gateway"):
+        work.write("acme/provider.yaml", f"kind: ServiceProviderConfig\nproductName: {name}\n")
+        [plan] = work.run("plan", "--format", "json").lines
+        digests.add((plan["digest"], plan["changes"][0]["digest"]))
+    assert len(digests) == 2
+    ended = work.run("apply", "--yes", "--log-format", "json")
+    assert ended.code == 0, ended.err
+    assert "ServiceProviderConfig" in ended.err
+    for text in ("Their Gateway", "+49 30 555 0101", "authenticationSchemes"):
+        assert text not in ended.err
+    assert "+49 30 555 0101" not in ended.out
+
+
 def test_nothing_differs_and_nothing_is_written(work: Workplace, tenant: Service) -> None:
     """G7 in the metadata topic: no PUT without a difference."""
     work.converge()

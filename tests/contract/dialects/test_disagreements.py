@@ -435,7 +435,7 @@ def _strict(legacy: bool) -> Callable[[Seen, PassOn], Answer]:
 @pytest.mark.parametrize("bulk", ["auto", "off"])
 @pytest.mark.parametrize("patch", ["rfc", "legacy"])
 def test_d14_the_envelope_is_that_of_the_dialect(open_tenant: Open, patch: str, bulk: str) -> None:
-    """D14: `legacy` has the schema of the resource and lower-case `operations`; what is in them is the same (P10)."""
+    """D14: `legacy` has the schema of the resource and lower-case `operations`; what is in them is the same (defect P10)."""
     dialect = {"patch": patch, "bulk": bulk, "groupUpdate": "patch"}
     tenant = open_tenant(dialect=dialect)
     _promote(tenant)
@@ -454,7 +454,7 @@ def test_d14_the_envelope_is_that_of_the_dialect(open_tenant: Open, patch: str, 
 
 
 def test_d14_legacy_deactivation_is_that_of_the_provisioning_topic(open_tenant: Open) -> None:
-    """cxone.md section 4: the very request of [provision], now with a version and to the user it means (P5)."""
+    """cxone.md section 4: the very request of [provision], now with a version and to the user it means (defect P5)."""
     tenant = open_tenant(dialect={"patch": "legacy", "bulk": "off"})
     tenant.work.edit("acme/people.yaml", "title: Coach}", "title: Coach, active: false}")
     tenant.quirk = _strict(legacy=True)
@@ -649,7 +649,7 @@ def test_d17_the_create_of_a_user_names_groups_and_nothing_is_done_twice(
 
 
 def test_d17_groups_are_not_in_users_unless_the_dialect_says_so(open_tenant: Open) -> None:
-    """P10: `groups` is read-only in the RFC; members of groups carry memberships ([groups])."""
+    """Defect P10: `groups` is read-only in the RFC; members of groups carry memberships ([groups])."""
     tenant = open_tenant(settled=False)
     _done(tenant.apply())
     creates = [write for write in tenant.writes if write.path == "/Users"]
