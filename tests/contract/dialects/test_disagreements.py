@@ -435,7 +435,7 @@ def _strict(legacy: bool) -> Callable[[Seen, PassOn], Answer]:
 @pytest.mark.parametrize("bulk", ["auto", "off"])
 @pytest.mark.parametrize("patch", ["rfc", "legacy"])
 def test_d14_the_envelope_is_that_of_the_dialect(open_tenant: Open, patch: str, bulk: str) -> None:
-    """D14: `legacy` has the schema of the resource and lower-case `operations`; what is in them is the same (defect P10)."""
+    """D14, defect P10: `legacy` has the schema of the resource and lower-case `operations`, and the same in them."""
     dialect = {"patch": patch, "bulk": bulk, "groupUpdate": "patch"}
     tenant = open_tenant(dialect=dialect)
     _promote(tenant)
