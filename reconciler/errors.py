@@ -90,11 +90,14 @@ class GuardRefused(PlanError):
 
     reference = "guard-refused"
 
-    def __init__(self, verdicts: Sequence[GuardVerdict]) -> None:
+    def __init__(self, verdicts: Sequence[GuardVerdict], *, context: str | None = None) -> None:
         self.verdicts = tuple(verdicts)
         names = ", ".join(verdict.id for verdict in self.verdicts)
+        where = "" if context else "read the plan; "
         super().__init__(
-            f"refused by {names}", hint="read the plan; `reconciler explain GUARD` tells what each guard protects"
+            f"refused by {names}",
+            context=context,
+            hint=f"{where}`reconciler explain GUARD` tells what each guard protects",
         )
 
 

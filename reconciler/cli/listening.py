@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 LOG_FORMAT_VERSION = "1.0"
 """Of the events; another major number means that readers have to change."""
+
+_MOST_LEFT_OUT = 10
+"""Lines for people about one reason."""
 
 _QUIET_OUTCOMES = frozenset({Outcome.APPLIED})
 
@@ -73,6 +76,14 @@ class PlainListener:
 
     def guard_judged(self, verdict: GuardVerdict) -> None:
         """Guards are in the report; here they would be said twice."""
+
+    def left_out(self, why: str, items: Sequence[str]) -> None:
+        """The reason, and below it the first few; a whole tenant may have the same oddity."""
+        self._say(f"left out ({len(items):,}): {why}")
+        for item in items[:_MOST_LEFT_OUT]:
+            self._say(f"  {item}")
+        if len(items) > _MOST_LEFT_OUT:
+            self._say(f"  ... and {len(items) - _MOST_LEFT_OUT:,} more; --log-format json lists all")
 
     def _say(self, text: str) -> None:
         print(printable(text), file=self._stream, flush=True)
@@ -210,6 +221,11 @@ class JsonListener:
     def guard_judged(self, verdict: GuardVerdict) -> None:
         """`guard.verdict`."""
         self.emit("guard.verdict", guard=verdict.id, verdict=verdict.verdict.value, detail=verdict.detail)
+
+    def left_out(self, why: str, items: Sequence[str]) -> None:
+        """`diagnostic`, one for each item."""
+        for item in items:
+            self.emit("diagnostic", code="left-out", severity="warning", message=why, key=item)
 
 
 def listener_for(log_format: str, now: Callable[[], datetime]) -> PlainListener | JsonListener:

@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": ("reconciler.cli.plan:plan", "Show what apply would do. Cannot write."),
     "show": ("reconciler.cli.plan:show", "Render a saved plan."),
     "apply": ("reconciler.cli.apply:apply", "Make tenants equal to git, and prove it."),
+    "import": ("reconciler.cli.import_:import_", "Write YAML for what is live in a tenant. Cannot write to it."),
     "explain": ("reconciler.cli.explain:explain", "Explain a code or a guard in plain words."),
     "trust": ("reconciler.cli.trust:trust", "Bind a tenant's hosts, so that credentials may go there."),
     "doctor": ("reconciler.cli.doctor:doctor", "Say what works with a tenant, what is missing, and what to do."),

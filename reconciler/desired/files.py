@@ -80,6 +80,11 @@ def read_text(path: str) -> tuple[str, Fault | None]:
         return "", Fault(Code.UNREADABLE, f"cannot be read: {_why(error)}", 0, 0)
     finally:
         os.close(descriptor)
+    return decode_file(data)
+
+
+def decode_file(data: bytes) -> tuple[str, Fault | None]:
+    """The text of a file with these bytes, or why there is none."""
     if len(data) > MAX_BYTES:
         message = f"is larger than {MAX_BYTES // 1_000_000} MB and was not read"
         return "", Fault(Code.TOO_LARGE, message, 0, 0, help="spread the documents over several files")

@@ -15,8 +15,18 @@ from pathlib import Path
 from reconciler.desired.codes import Code
 from reconciler.desired.documents import DocumentReader, Draft
 from reconciler.desired.extensions import load_extension_schemas
-from reconciler.desired.files import TENANT_FILE, Tree, is_inside, link_out, read_text, real_root, relative_name, walk
-from reconciler.desired.loader import Parsed, parse
+from reconciler.desired.files import (
+    TENANT_FILE,
+    Tree,
+    decode_file,
+    is_inside,
+    link_out,
+    read_text,
+    real_root,
+    relative_name,
+    walk,
+)
+from reconciler.desired.loader import Fault, Parsed, parse
 from reconciler.desired.places import Finding, finding_of, place
 from reconciler.desired.roots import NO_NAMES, ROOT_HELP, check_root, list_tenants
 from reconciler.desired.rules import check_exclusives, check_rules
@@ -54,25 +64,32 @@ class Loaded:
 
 
 def load_desired_state(
-    root: Path, tenant: str, *, documents: bool = True, environ: Mapping[str, str] = NO_NAMES
+    root: Path,
+    tenant: str,
+    *,
+    documents: bool = True,
+    environ: Mapping[str, str] = NO_NAMES,
+    also: Mapping[str, bytes] | None = None,
 ) -> Loaded:
     """Everything `root/tenant` declares, checked against schemas and rules (SPEC sections 3 and 4). Never raises.
 
+    `also` are files that are not written yet, by their names relative to the root: they are read as if they were there.
     With `documents` False only tenant.yaml and Policy documents have to be valid, and `desired` holds only exclusives;
     that is enough to judge a plan that comes from a file. `environ` may tell where a tenant lives that does not say so
     itself (cxone.md D32).
     """
     with collector_paused():
-        return _Load(root, tenant, environ).run(documents=documents)
+        return _Load(root, tenant, environ, also or {}).run(documents=documents)
 
 
 class _Load:
     """Running state of loading one tenant."""
 
-    def __init__(self, root: Path, tenant: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, tenant: str, environ: Mapping[str, str], also: Mapping[str, bytes]) -> None:
         self._environ = environ
         self._root = root
         self._name = tenant
+        self._also = also
         self._draft = Draft()
         self._paths: dict[str, str] = {}
 
@@ -146,15 +163,21 @@ class _Load:
         for path, name in sorted(tree.files.items(), key=lambda item: item[1]):
             if path != tenant_path:
                 self._read_file(path, name, reader, None if documents else _GUARDING)
+        for name, data in sorted(self._also.items()):
+            self._read_text(name, *decode_file(data), reader, None if documents else _GUARDING)
 
     def _read_file(self, path: str, name: str, reader: DocumentReader, only: frozenset[str] | None) -> None:
+        self._paths[name] = path
+        self._read_text(name, *read_text(path), reader, only)
+
+    def _read_text(
+        self, name: str, text: str, fault: Fault | None, reader: DocumentReader, only: frozenset[str] | None
+    ) -> None:
         draft = self._draft
-        text, fault = read_text(path)
         if fault is not None:
             draft.findings.append(finding_of(fault, name))
             draft.complete = False
             return
-        self._paths[name] = path
         parsed = parse(text)
         draft.files += 1
         if only is None or name == self._tenant_file or "Policy" in text:
@@ -195,10 +218,12 @@ class _Load:
                 )
 
     def _text_of(self, name: str) -> str | None:
-        path = self._paths.get(name)
-        if path is None:
+        if name in self._also:
+            text, fault = decode_file(self._also[name])
+        elif name in self._paths:
+            text, fault = read_text(self._paths[name])
+        else:
             return None
-        text, fault = read_text(path)
         return None if fault else text
 
 

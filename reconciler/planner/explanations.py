@@ -194,6 +194,13 @@ FINDING_PAGES: Mapping[str, Page] = {
         "A service gives a name only once it is free, and in a ring none ever is: these changes will fail.",
         "Rename one of them to a name that is free, apply, then give it the name that it is to have.",
     ),
+    "left-out": Page(
+        "`reconciler import` did not declare something that is live: a user or group, or an attribute or members of "
+        "one. The message says which rule stands against it.",
+        "What git cannot name, or would read as something else, cannot be compared; declaring it would make a plan.",
+        "Often nothing: what is not declared is left alone. Or mend it in the tenant (a name that two share, a "
+        "membership of somebody who is gone), and declare it by hand.",
+    ),
     "members-unreadable": Page(
         "The service does not show the members of a group.",
         "Nobody can be removed from a list that cannot be seen.",

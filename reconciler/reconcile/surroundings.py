@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -44,6 +44,9 @@ class Listener(Protocol):
 
     def guard_judged(self, verdict: GuardVerdict) -> None:
         """A guard did not simply pass."""
+
+    def left_out(self, why: str, items: Sequence[str]) -> None:
+        """An import could not declare these, all for the same reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
