@@ -88,7 +88,7 @@ class Screen:
     def _faults(self, kind: Kind, candidate: Attributes, live: Attributes) -> Iterator[tuple[Path, str]]:
         """Path and reason of what its rules have against the document, else of where live differs."""
         draft = Draft(tenant=self._tenant)
-        reader = DocumentReader(draft, "", "", self._extensions)
+        reader = DocumentReader(draft, "", "", self._extensions, {})
         reader.read("", Document(0, 1, {"kind": kind.value, **candidate}, {}))
         for finding in draft.findings:
             yield finding.paths[0], f"{CODES[finding.code].title} ({finding.code})"

@@ -98,7 +98,9 @@ def import_tenant(root: Path, name: str, surroundings: Surroundings, *, scope: S
     with connect(tenant, surroundings, read_only=True) as connection:
         live = counted(connection.read_live_state(configuration=configuration), connection)
     surroundings.listener.phase_started("declaring")
-    built = build_import(ImportInputs(root, tenant, earlier, live, connection.capabilities, scope, surroundings.environ))
+    built = build_import(
+        ImportInputs(root, tenant, earlier, live, connection.capabilities, scope, surroundings.environ)
+    )
     _publish(_folder(root, name).path, built.files)
     surroundings.listener.phase_finished(f"{many(len(built.files), 'file')} written")
     return Imported(
