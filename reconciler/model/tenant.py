@@ -85,11 +85,16 @@ class Owned(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ownership:
-    """`unmanaged` holds shell-style patterns over userNames (plain) and group names (`group:` prefix)."""
+    """`unmanaged` holds shell-style patterns over userNames (plain) and group names (`group:` prefix).
+
+    Where `unmanaged_before` is set, a name has to match one of those as well: what a change lists as unmanaged counts
+    only once it is on the branch that judges it.
+    """
 
     users: Owned = Owned.DECLARED
     groups: Owned = Owned.DECLARED
     unmanaged: tuple[str, ...] = ()
+    unmanaged_before: tuple[str, ...] | None = None
 
 
 class UserRemoval(StrEnum):
@@ -131,6 +136,14 @@ class GuardSettings:
     shares: Mapping[str, ShareLimit] = field(default_factory=dict)
     protected: tuple[str, ...] = ()
     minimum_members: int = 2
+
+    def share(self, guard: str, default: ShareLimit) -> ShareLimit:
+        """The limit of one guard, each half of it from the default where tenant.yaml does not say."""
+        own = self.shares.get(guard, ShareLimit())
+        return ShareLimit(
+            percent=own.percent if own.percent is not None else default.percent,
+            max=own.max if own.max is not None else default.max,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,12 +67,7 @@ class GuardInputs:
 
     def share(self, guard: str) -> ShareLimit:
         """The tenant's limit for a guard, each half of it defaulting to SPEC section 8."""
-        default = DEFAULT_SHARES[guard]
-        own = self.tenant.guards.shares.get(guard, ShareLimit())
-        return ShareLimit(
-            percent=own.percent if own.percent is not None else default.percent,
-            max=own.max if own.max is not None else default.max,
-        )
+        return self.tenant.guards.share(guard, DEFAULT_SHARES[guard])
 
     def user_changes(self, *actions: Action) -> list[Change]:
         """The changes of users with one of the actions."""

@@ -17,6 +17,7 @@ from reconciler.model.resource import (
     Reference,
     ResourceKey,
 )
+from reconciler.model.tenant import Ownership
 from reconciler.planner.matching import Match
 from reconciler.planner.pending import NOBODY_EXPECTED, Expected
 from reconciler.planner.references import Directory, Target
@@ -75,15 +76,15 @@ def diff_memberships(
     *,
     expected: Expected = NOBODY_EXPECTED,
     waits: bool = True,
-    unmanaged: Sequence[str],
+    ownership: Ownership,
     complete: bool,
     stated_before: Mapping[str, frozenset[str]] | None = None,
 ) -> tuple[tuple[Delta, ...], tuple[Unresolved, ...]]:
     """A delta for every group that git speaks about and that is not as stated, and every reference that means nobody.
 
     `expected` are users who are still to come from elsewhere; the groups that they name have pending names. `waits`
-    says whether a group with pending names keeps the members that git does not name. `unmanaged` are the patterns of
-    `ownership.unmanaged`; `complete` says whether the inventory proves that a member which resolves to nobody really is
+    says whether a group with pending names keeps the members that git does not name. `ownership` says who is
+    unmanaged; `complete` says whether the inventory proves that a member which resolves to nobody really is
     nobody. `stated_before` are the member ids that git stated earlier, by group id: what git does not state any more is
     taken back, also from a group that git does not declare any more (SPEC section 3).
     """
@@ -93,7 +94,7 @@ def diff_memberships(
         live = directory.groups.get(group_id)
         if group_id not in wanted and live is not None:
             wanted[group_id] = _Wanted(live.key, None, live, authoritative=False, members={})
-    rules = _Removing(directory, unmanaged, complete, waits)
+    rules = _Removing(directory, ownership, complete, waits)
     deltas = (_delta(t, group, rules, before.get(str(t), frozenset())) for t, group in wanted.items())
     return tuple(d for d in deltas if d.added or d.removed or d.kept or d.unreadable), tuple(unresolved)
 
@@ -117,13 +118,13 @@ class _Removing:
     """What decides whether a member may be removed. `waits`: a group with pending names keeps whom git never named."""
 
     directory: Directory
-    unmanaged: Sequence[str]
+    ownership: Ownership
     complete: bool
     waits: bool
 
     def may_remove(self, member: str) -> bool:
         known = member in self.directory.users or member in self.directory.groups
-        return (known or self.complete) and not is_unmanaged(member, self.directory, self.unmanaged)
+        return (known or self.complete) and not is_unmanaged(member, self.directory, self.ownership)
 
 
 def _collect(
@@ -196,7 +197,7 @@ def _delta(target: Target, group: _Wanted, rules: _Removing, stated_before: froz
     found = frozenset(live_members or ())
     added = [member for member in group.members if member not in found]
     withdrawn = stated_before - group.members.keys()
-    if is_unmanaged(str(target), rules.directory, rules.unmanaged):
+    if is_unmanaged(str(target), rules.directory, rules.ownership):
         withdrawn = frozenset()  # handed over: what git stated in it stays (SPEC section 3)
     surplus = [
         member
@@ -219,8 +220,15 @@ def _delta(target: Target, group: _Wanted, rules: _Removing, stated_before: froz
     )
 
 
-def is_unmanaged(member: str, directory: Directory, patterns: Sequence[str]) -> bool:
+def is_unmanaged(member: str, directory: Directory, ownership: Ownership) -> bool:
     """Whether a pattern names the member: `group:` patterns speak of groups, all others of users (SPEC section 4)."""
+    before = ownership.unmanaged_before
+    return _is_named(member, directory, ownership.unmanaged) and (
+        before is None or _is_named(member, directory, before)
+    )
+
+
+def _is_named(member: str, directory: Directory, patterns: Sequence[str]) -> bool:
     group, user = directory.groups.get(member), directory.users.get(member)
     if group is not None:
         name = fold(group.display_name)

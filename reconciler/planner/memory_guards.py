@@ -97,6 +97,8 @@ def identity_reuse(inputs: GuardInputs) -> Count:
         external = values.get("externalId")
         if user is not None and external is not None and external.after is not None:
             problems |= _landing(change, user, external.after, inputs)
+        if user is not None and "userName" in values and (Kind.USER, fold(change.key.name)) in inputs.history.gone:
+            problems.add(f"{change.key.name} was somebody else in git and would take over {user.user_name}")
         own = external.after if external is not None else user.external_id if user is not None else None
         problems |= _taken(change, own, holders)
         problems |= {
@@ -117,8 +119,13 @@ def _landing(change: Change, user: LiveUser, external_id: str, inputs: GuardInpu
     if user.id in inputs.base.released:
         return {f"{name} was taken out of git and would be adopted by userName alone"}
     documents = [past.document for past in inputs.history.users.get(user.id, ())]
-    if any(document.external_id in {None, external_id} for document in documents):
+    if any(
+        document.external_id == external_id or (document.external_id is None and fold(document.key.name) == fold(name))
+        for document in documents
+    ):
         return set()
+    if documents:
+        return {f"git knew {documents[-1].key.name} there, and {name} would take over the account"}
     if user.active is False:
         return {f"{name} is inactive and would be adopted by userName alone"}
     if inputs.base.standing is Standing.USABLE:

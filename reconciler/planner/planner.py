@@ -135,7 +135,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         directory,
         expected=expected,
         waits="pending" not in inputs.allowed,
-        unmanaged=tenant.ownership.unmanaged,
+        ownership=tenant.ownership,
         complete=live.certificate(Kind.USER).complete and live.certificate(Kind.GROUP).complete,
         stated_before=history.members,
     )

@@ -38,7 +38,7 @@ class Removing:
         """Whether git may take this resource away: it declared it, or owns everything; and it does not any more."""
         if identifier in self.matched or (identifier not in declared and owner is not Owned.ALL):
             return False
-        return not is_unmanaged(identifier, self.directory, self.rules.tenant.ownership.unmanaged)
+        return not is_unmanaged(identifier, self.directory, self.rules.tenant.ownership)
 
 
 def remove_orphans(removing: Removing) -> tuple[list[Change], list[Finding]]:

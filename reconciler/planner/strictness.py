@@ -1,0 +1,82 @@
+"""Two tenants' settings, the stricter of each: no change can loosen what judges it (SPEC section 8). Pure.
+
+On a pull request the other side is the target branch, at apply what the last receipt was made under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.model.state import DesiredState, Exclusive
+from reconciler.model.tenant import (
+    GroupRemoval,
+    GuardSettings,
+    Limits,
+    Owned,
+    Ownership,
+    Removal,
+    ShareLimit,
+    Tenant,
+    UserRemoval,
+)
+from reconciler.planner.guarding import DEFAULT_SHARES
+
+
+def stricter_tenant(head: Tenant, other: Tenant) -> Tenant:
+    """The head's tenant under the stricter of both sides' guards, ownership, removal, protected and nesting limit."""
+    return replace(
+        head,
+        guards=_guards(head.guards, other.guards),
+        ownership=_ownership(head.ownership, other.ownership),
+        removal=_removal(head.removal, other.removal),
+        limits=_limits(head.limits, other.limits),
+    )
+
+
+def stricter_state(head: DesiredState, exclusives: Iterable[Exclusive]) -> DesiredState:
+    """The head's documents under the policies of both sides."""
+    both = {*head.exclusives, *exclusives}
+    return replace(head, exclusives=tuple(sorted(both, key=lambda rule: (rule.name, rule.roles, rule.groups))))
+
+
+def _guards(head: GuardSettings, other: GuardSettings) -> GuardSettings:
+    return GuardSettings(
+        shares={guard: _share(guard, head, other) for guard in DEFAULT_SHARES},
+        protected=tuple(dict.fromkeys((*head.protected, *other.protected))),
+        minimum_members=max(head.minimum_members, other.minimum_members),
+    )
+
+
+def _share(guard: str, *sides: GuardSettings) -> ShareLimit:
+    shares = [side.share(guard, DEFAULT_SHARES[guard]) for side in sides]
+    return ShareLimit(
+        percent=min((s.percent for s in shares if s.percent is not None), default=None),
+        max=min((s.max for s in shares if s.max is not None), default=None),
+    )
+
+
+def _ownership(head: Ownership, other: Ownership) -> Ownership:
+    """Everything is owned where either side says so; unmanaged is only what both sides say is."""
+    return Ownership(
+        users=Owned.ALL if Owned.ALL in {head.users, other.users} else Owned.DECLARED,
+        groups=Owned.ALL if Owned.ALL in {head.groups, other.groups} else Owned.DECLARED,
+        unmanaged=head.unmanaged,
+        unmanaged_before=other.unmanaged,
+    )
+
+
+def _removal(head: Removal, other: Removal) -> Removal:
+    """Where the sides differ: a person who left loses access and keeps the account, a group stays."""
+    if head.users is not other.users:
+        users, days = UserRemoval.DEACTIVATE, None
+    else:
+        users = head.users
+        waits = [days for days in (head.delete_after_days, other.delete_after_days) if days is not None]
+        days = max(waits, default=None)
+    groups = head.groups if head.groups is other.groups else GroupRemoval.KEEP
+    return Removal(users=users, groups=groups, delete_after_days=days)
+
+
+def _limits(head: Limits, other: Limits) -> Limits:
+    return replace(head, nested_group_depth=min(head.nested_group_depth, other.nested_group_depth))
