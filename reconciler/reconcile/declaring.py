@@ -132,7 +132,7 @@ class _Declaring:
         self._has_configuration = earlier.configuration is not None
         self._known_users = _known(Kind.USER, users, user_matches)
         self._known_groups = _known(Kind.GROUP, groups, group_matches)
-        self._directory = build_directory(user_matches, group_matches, live.users, live.groups, people=tenant.people)
+        self._directory = build_directory(user_matches, group_matches, live.users, live.groups)
         self._matched_names = _names_of(user_matches) | _names_of(group_matches)
         self._tally = _Tally()
 
@@ -186,7 +186,7 @@ class _Declaring:
             namesakes = len(known.index.by_name[name])
             if id_ in known.ids:
                 continue
-            if is_unmanaged(id_, self._directory, self._tenant.ownership.unmanaged):
+            if is_unmanaged(id_, self._directory, self._tenant.ownership):
                 self._tally.unmanaged += 1
             elif not name:
                 self._tally.leave_out(resource, f"it has no {NAMED_BY[known.kind]}")
@@ -243,7 +243,7 @@ class _Declaring:
         named: list[Attributes] = []
         reasons: dict[str, list[str]] = {}
         for member in group.members or ():
-            if is_unmanaged(member, self._directory, self._tenant.ownership.unmanaged):
+            if is_unmanaged(member, self._directory, self._tenant.ownership):
                 continue
             reference = names.reference(member)
             why = cut.get((group.id, member)) or (names.why_nameless(member) if reference is None else None)
