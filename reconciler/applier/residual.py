@@ -19,10 +19,9 @@ from reconciler.model.resource import ENTERPRISE_SCHEMA, Kind, LiveGroup, LiveUs
 from reconciler.semantics.canonical import MANAGER_PATH, Equality, Equivalences, compare, fold, is_unassigned, unmatched
 from reconciler.semantics.equivalences import is_alike, learn
 
-_NEVER_EQUIVALENT = frozenset({"active", MANAGER_PATH})
-"""A pair here would keep somebody from ever being suspended, or compare names where ids are stored."""
-
-_ACCESS = frozenset({"roles", "entitlements"})
+_NEVER_EQUIVALENT = frozenset({"active", MANAGER_PATH, "roles", "roles.value", "entitlements", "entitlements.value"})
+"""A pair here would keep somebody from ever being suspended, compare names where ids are stored, or let one right pass
+for another, which policies and protected lists know by its name in git."""
 
 Pairs = Mapping[str, tuple[tuple[Any, Any], ...]]
 
@@ -81,12 +80,12 @@ def _of_attribute(
     item: AttributeChange, before: AttributeChange | None, change: Change, sent: Sent, *, recognised: bool
 ) -> Residual:
     path, wanted, found = item.path, item.after, item.before
-    pairs = {} if path in _NEVER_EQUIVALENT else learn(path, wanted, found, sent.equivalences)
+    pairs: Pairs = learn(path, wanted, found, sent.equivalences)
     if before is None and change.action is not Action.CREATE:
         cause = ResidualCause.NOT_WRITTEN
     else:
         cause = _cause(path, wanted, found, None if before is None else before.before, pairs)
-    if cause is not ResidualCause.REWRITTEN and (cause is not ResidualCause.NOT_CHANGED or path in _ACCESS):
+    if cause not in {ResidualCause.REWRITTEN, ResidualCause.NOT_CHANGED} or not _NEVER_EQUIVALENT.isdisjoint(pairs):
         pairs = {}
     advice = _advice(cause, path, change, sent, curable=bool(pairs))
     if not recognised and _tells_who(path, wanted, found, change.key.kind):

@@ -203,8 +203,19 @@ FINDING_PAGES: Mapping[str, Page] = {
     ),
     "members-unreadable": Page(
         "The service does not show the members of a group.",
-        "Nobody can be removed from a list that cannot be seen.",
-        "Members are only added. Manage removals where the members can be seen.",
+        "Nobody can be removed from a list that cannot be seen. What its members have through it is not known either: "
+        "`exclusive`, `inactive-member` and the gains and losses of access are judged without them.",
+        "Members are only added, again in every run, and apply ends with 6 because nothing proves it. Manage removals "
+        "where the members can be seen.",
+    ),
+    "members-unseen": Page(
+        "Groups gain members, and no group in the whole tenant shows any member.",
+        "Either all of them are empty, or the service never shows members. From outside both look the same. In the "
+        "second case the same members are added in every plan, and `exclusive`, `inactive-member` and the gains and "
+        "losses of access are judged as if nobody were in any group.",
+        "Nothing if the groups are empty. Else members are only added, which changes nothing for those who are in "
+        "already, and apply ends with 6 because nothing proves it. A PUT would remove whom git does not state: use "
+        "`dialect: {groupUpdate: patch}`.",
     ),
 }
 

@@ -33,7 +33,23 @@ def standing_findings(
         for change in changes
         if change.reason is Reason.ADOPTED
     ]
-    return [*findings, *_name_rings(changes), *_nesting(tenant, live), *_exclusive(live, exclusives)]
+    findings += [*_unseen_members(live, changes), *_name_rings(changes)]
+    return [*findings, *_nesting(tenant, live), *_exclusive(live, exclusives)]
+
+
+def _unseen_members(live: LiveState, changes: Sequence[Change]) -> list[Finding]:
+    """Groups that gain members where none shows any: either they are empty, or the service never shows members (Q6).
+
+    A group that is known not to show its members has a finding of its own.
+    """
+    gaining = sum(1 for change in changes if change.id in live.groups and change.members.added)
+    if not gaining or any(group.members is None or group.members for group in live.groups.values()):
+        return []
+    message = (
+        "no group in the tenant shows a member. If the service never shows them, the members to add may be in there "
+        "already, and what anybody has through groups counts for no guard"
+    )
+    return [Finding(code="members-unseen", message=message)]
 
 
 def _name_rings(changes: Sequence[Change]) -> list[Finding]:

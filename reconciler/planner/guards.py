@@ -6,7 +6,7 @@ alone: `--allow GUARD=N` admits up to N for one run, except where a guard has no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from reconciler.model.change import Action, Change
 from reconciler.model.plan import GuardVerdict, Verdict
@@ -331,9 +331,11 @@ def exclusive(inputs: GuardInputs) -> Count:
     for target in touched:
         name = inputs.directory.label(target).removeprefix("user:")
         before, after = inputs.holdings.get(target) or _unchanged_holdings(target, inputs)
-        groups_before = set() if target in reactivated else _group_names(target, inputs.graph.before, {}, inputs)
+        held_before = () if target in reactivated else effective_groups(target, inputs.graph.before, inputs.directory)
+        groups_before = {fold(name) for group in held_before for name in _names_before(group, renamed, inputs)}
         now = dict(violations(inputs.exclusives, roles=before.roles, groups=groups_before))
-        groups_after = _group_names(target, inputs.graph.after, renamed, inputs)
+        held_after = effective_groups(target, inputs.graph.after, inputs.directory)
+        groups_after = {fold(name) for group in held_after for name in _names_after(group, renamed, inputs)}
         problems |= {
             f"{name} would hold {' and '.join(held)} ({policy.name})"
             for policy, held in violations(inputs.exclusives, roles=after.roles, groups=groups_after)
@@ -357,17 +359,15 @@ def _renamed_groups(inputs: GuardInputs) -> dict[Target, str]:
     }
 
 
-def _group_names(
-    target: Target,
-    edges: Callable[[Target], Iterable[Target]],
-    renamed: Mapping[Target, str],
-    inputs: GuardInputs,
-) -> set[str]:
-    """The groups a user is effectively in, by the names that the tenant has for them, then or now."""
-    return {
-        fold(renamed.get(group) or _own_name(group, inputs.live))
-        for group in effective_groups(target, edges, inputs.directory)
-    }
+def _names_before(group: Target, renamed: Mapping[Target, str], inputs: GuardInputs) -> set[str]:
+    """The names of a group as it is: that in the tenant, and that in git where the service rewrites it."""
+    own = _own_name(group, inputs.live)
+    return {own} if group in renamed else {own, group_name(group, inputs.directory)}
+
+
+def _names_after(group: Target, renamed: Mapping[Target, str], inputs: GuardInputs) -> set[str]:
+    """The names of a group as it would be."""
+    return {renamed[group]} if group in renamed else _names_before(group, renamed, inputs)
 
 
 def _own_name(group: Target, live: LiveState) -> str:
@@ -430,13 +430,16 @@ def _protected(inputs: GuardInputs, prefix: str) -> frozenset[str]:
 def _protected_groups(inputs: GuardInputs) -> dict[str, str]:
     """The protected groups: how gains and losses name each, and how people know it.
 
-    A group counts by the name it has in the tenant as well as by the one that the plan has for it, and also where other
-    groups share that name, so that neither a namesake nor a rename takes the protection away.
+    A group counts by the name it has in the tenant as well as by the one that git and the plan have for it, and also
+    where other groups share that name, so that neither a namesake, a rename nor a service that rewrites names takes the
+    protection away.
     """
     listed = _protected(inputs, "group:")
     if not listed:
         return {}
-    names: dict[Target, set[str]] = {group.id: {group.display_name} for group in inputs.live.groups.values()}
+    names: dict[Target, set[str]] = {
+        group.id: {group.display_name, group_name(group.id, inputs.directory)} for group in inputs.live.groups.values()
+    }
     for change in inputs.changes:
         if change.key.kind is Kind.GROUP:
             names.setdefault(change.id or change.key, set()).add(change.key.name)

@@ -216,7 +216,9 @@ def _delta(target: Target, group: _Wanted, rules: _Removing, stated_before: froz
         kept=tuple(sorted(staying, key=label)),
         pending=tuple(sorted(group.pending)),
         withdrawn=frozenset(removed) & withdrawn,
-        unreadable=group.live is not None and live_members is None and (group.authoritative or bool(withdrawn)),
+        unreadable=group.live is not None
+        and live_members is None
+        and (group.authoritative or bool(withdrawn) or bool(added)),
     )
 
 

@@ -402,7 +402,10 @@ def _membership_findings(deltas: Sequence[Delta], directory: Directory) -> list[
             message = f"members that git does not name {what} names are pending ({in_short(delta.pending)}): {names}"
             findings.append(Finding(code="pending", message=message, key=str(delta.key)))
         if delta.unreadable:
-            message = "the service does not show who is in it: nobody is removed"
+            message = (
+                "the service does not show who is in it: nobody is removed, members are added again in every run, and "
+                "what they have through it counts for no guard"
+            )
             findings.append(Finding(code="members-unreadable", message=message, key=str(delta.key)))
     return findings
 

@@ -71,7 +71,7 @@ def _without_user(user: LiveUser, removing: Removing) -> Change | None:
     removal = UserRemoval.KEEP if tenant.people is People.EXTERNAL else tenant.removal.users
     if removal is UserRemoval.DELETE and tenant.removal.delete_after_days is None:
         return _deletion(user, removing)
-    changes: list[AttributeChange] = list(withdraw_access(unpack(user.body), pasts))
+    changes: list[AttributeChange] = list(withdraw_access(unpack(user.body), pasts, tenant.equivalences))
     if removal is not UserRemoval.KEEP and user.active is not False:
         changes.append(AttributeChange("active", user.active, after=False))
     if not changes:

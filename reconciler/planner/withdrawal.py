@@ -20,7 +20,9 @@ from reconciler.planner.rules import Rules
 from reconciler.semantics.canonical import (
     MANAGER_PATH,
     Equality,
+    Equivalences,
     compare,
+    fold,
     is_unassigned,
     managed_paths,
     shown,
@@ -58,7 +60,7 @@ def withdraw(
     for path, stated in sorted(gone.items()):
         live = found_value(found, path)
         if path in ACCESS_PATHS:
-            changes += _without(path, live, stated)
+            changes += _without(path, live, stated, rules.tenant.equivalences)
         elif is_unassigned(live):
             continue
         elif _stays(path, rules):
@@ -68,14 +70,18 @@ def withdraw(
     return Withdrawn(tuple(changes), tuple(kept))
 
 
-def withdraw_access(found: Mapping[str, Any], pasts: Sequence[Past]) -> tuple[AttributeChange, ...]:
+def withdraw_access(
+    found: Mapping[str, Any], pasts: Sequence[Past], equivalences: Equivalences
+) -> tuple[AttributeChange, ...]:
     """The roles and entitlements that git stated about a person whom it does not declare any more."""
     stated: dict[str, list[Any]] = {path: [] for path in ACCESS_PATHS}
     for past in pasts:
         declared = past.declared
         for path in ACCESS_PATHS:
             stated[path].append(declared.get(path))
-    return tuple(change for path in ACCESS_PATHS for change in _without(path, found.get(path), stated[path]))
+    return tuple(
+        change for path in ACCESS_PATHS for change in _without(path, found.get(path), stated[path], equivalences)
+    )
 
 
 def _says_the_same(one: DesiredUser | DesiredGroup, other: DesiredUser | DesiredGroup) -> bool:
@@ -85,9 +91,14 @@ def _says_the_same(one: DesiredUser | DesiredGroup, other: DesiredUser | Desired
     return not managers or managers[0] == managers[-1]
 
 
-def _without(path: str, live: Any, stated: Iterable[Any]) -> Iterable[AttributeChange]:
-    """The change that drops the stated values from a multi-valued attribute; nothing where none of them is there."""
+def _without(path: str, live: Any, stated: Iterable[Any], equivalences: Equivalences) -> Iterable[AttributeChange]:
+    """The change that drops the stated values from a multi-valued attribute; nothing where none of them is there.
+
+    They are also dropped under the names that the service is known to give them.
+    """
     values = frozenset[str]().union(*(access_values(value) for value in stated))
+    pairs = equivalences.get(f"{path}.value", ())
+    values |= {fold(known) for sent, known in pairs if isinstance(known, str) and fold(str(sent)) in values}
     elements = live if isinstance(live, list) else []
     rest = [element for element in elements if not access_values([element]) & values]
     if len(rest) < len(elements):

@@ -364,8 +364,18 @@ def test_a_removal_by_patch_without_effect_names_who_still_has_access(start: Sta
     assert "`dialect: {groupUpdate: put}`" in ended.out
 
 
-@pytest.mark.parametrize("quirks", [Quirks(hides_members=True), Quirks(empties_members=True)], ids=["hidden", "empty"])
-def test_members_that_a_service_never_shows_are_not_proven_and_nobody_is_removed(start: Start, quirks: Quirks) -> None:
+@pytest.mark.parametrize(
+    ("quirks", "finding"),
+    [
+        (Quirks(hides_members=True), "members-unreadable"),
+        (Quirks(hides_members=True, hides_groups=True), "members-unseen"),
+        (Quirks(empties_members=True, hides_groups=True), "members-unseen"),
+    ],
+    ids=["hidden", "hidden from both sides", "empty"],
+)
+def test_members_that_a_service_never_shows_are_not_proven_and_nobody_is_removed(
+    start: Start, quirks: Quirks, finding: str
+) -> None:
     """Q6: AWS and others. Each run adds them again, which changes nothing, says so, and never ends as a success."""
     tenant = start(quirks)
     for _ in range(2):
@@ -378,3 +388,21 @@ def test_members_that_a_service_never_shows_are_not_proven_and_nobody_is_removed
         plan = tenant.work.run("plan", "--format", "json").lines[0]
         assert plan["summary"]["membershipsRemoved"] == 0
         assert plan["summary"]["membershipsAdded"] == 2
+        assert finding in {item["code"] for item in plan["findings"]}
+        assert "counts for no guard" in " ".join(item["message"] for item in plan["findings"])
+
+
+def test_a_put_never_drops_members_that_cannot_be_read(start: Start) -> None:
+    """SPEC 7.5, Q6: somebody else's members are in a group that shows nobody; a PUT of ours would remove them."""
+    tenant = start(Quirks(hides_members=True), dialect={"groupUpdate": "put"})
+    tenant.apply()
+    group = tenant.service.all("Groups")["Sales"]["id"]
+    carol = tenant.service.create("Users", userName="carol@example.com")["id"]
+    added = {"op": "add", "path": "members", "value": [{"value": carol}]}
+    tenant.service.patch("Groups", "Sales", added)
+    ended = tenant.apply()
+    assert ended.code == 1, ended.out + ended.err
+    assert set(tenant.work.outcomes().values()) == {"failed"}
+    assert "`dialect: {groupUpdate: patch}`" in ended.out
+    groups = tenant.service.all("Users")["carol@example.com"]["groups"]
+    assert [element["value"] for element in groups] == [group]

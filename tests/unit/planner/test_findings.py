@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fakes.directory_service import DirectoryService
-from tests.states import World, desired_user
+from tests.states import World, desired_group, desired_user
 
 
 def _two() -> DirectoryService:
@@ -25,3 +25,18 @@ def test_a_chain_of_renames_and_a_change_of_case_are_no_ring() -> None:
     """The one at the end of a chain takes a free name, and everybody else follows."""
     world = World(_two()).wanting(desired_user("bob", externalId="hr-1"), desired_user("cyd", externalId="hr-2"))
     assert [finding for finding in world.plan().findings if finding.code == "name-ring"] == []
+
+
+def test_members_that_nobody_ever_sees_are_said_where_groups_gain_some() -> None:
+    """scim-rfc.md Q6: a tenant in which no group shows a member is empty, or does not show them; the plan says so."""
+    service = _two()
+    service.add_group("g1", "Team")
+    service.add_group("g2", "Other")
+    wanted = (desired_user("ann", externalId="hr-1"), desired_group("Team", members=[{"user": "ann"}]))
+    assert "members-unseen" in {finding.code for finding in World(service).wanting(*wanted).plan().findings}
+    created = desired_group("New", members=[{"user": "ann"}])
+    assert "members-unseen" not in {
+        finding.code for finding in World(service).wanting(wanted[0], created).plan().findings
+    }
+    service.groups["g2"]["members"] = ["u2"]
+    assert "members-unseen" not in {finding.code for finding in World(service).wanting(*wanted).plan().findings}
