@@ -254,10 +254,21 @@ def _would_drop_members(run: _Run, step: Step) -> bool:
     return step.change.id in run.unreadable and run.tools.sending.group_update is Update.PUT
 
 
+def _read_now(run: _Run, track: _Track) -> LiveUser | LiveGroup | None:
+    """The resource as it is; one that this run created may show late (scim-rfc.md Q24)."""
+    now = run.tools.rereader.now(track.change, track.id, track.live)
+    attempt = 1
+    while now is None and track.change.action is Action.CREATE and attempt < MAX_ROUNDS:
+        attempt += 1
+        run.tools.wait(attempt)
+        now = run.tools.rereader.now(track.change, track.id, track.live)
+    return now
+
+
 def _reread(run: _Run, step: Step, track: _Track) -> Step | None:
     """What is left of a step on a fresh read; a resource that cannot be read fails alone."""
     try:
-        now = run.tools.rereader.now(track.change, track.id, track.live)
+        now = _read_now(run, track)
     except (ScimRejected, ScimMalformed) as error:
         if isinstance(error, ScimRejected) and error.status == 401:
             raise

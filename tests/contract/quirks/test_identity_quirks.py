@@ -190,6 +190,29 @@ def test_q24_a_created_resource_that_shows_late_is_waited_for(start: StartQuirky
     assert quirky.is_settled()
 
 
+def test_q24_a_group_that_shows_late_is_filled_all_the_same(quirky: Quirky) -> None:
+    """Q24: created with its first hundred members; the others wait until it is there, and it is not called gone."""
+    shown: list[int] = []
+
+    def quirk(seen: Seen, pass_on: PassOn) -> Answer:
+        answer = pass_on()
+        if seen.method == "GET" and "/Groups/" in seen.path and answer.status == 200:
+            shown.append(answer.status)
+            return answer if len(shown) > 1 else Answer(404)
+        return answer
+
+    quirky.quirk = quirk
+    names = [f"p{number}@example.com" for number in range(150)]
+    quirky.work.write("acme/more.yaml", "kind: Users\nitems:\n" + "".join(f"  - userName: {n}\n" for n in names))
+    quirky.work.write(
+        "acme/new.yaml", "kind: Group\ndisplayName: New\nmembers:\n" + "".join(f"  - user: {n}\n" for n in names)
+    )
+    ended = quirky.apply()
+    assert ended.code == 0, ended.out + ended.err
+    assert len(shown) > 1
+    assert quirky.service.member_names("New") == set(names)
+
+
 @pytest.mark.parametrize("verb", ["patch", "put"])
 def test_q25_an_answer_that_echoes_nothing_is_not_taken_for_the_state(quirky: Quirky, verb: str) -> None:
     """Q25: goauthentik/authentik#25024. 204 for every write: the next one has a fresh version all the same."""
