@@ -30,6 +30,7 @@ from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import Owned, People, Tenant
 from reconciler.planner.matching import Desired, Index, Live, Match, index_live, match_all, name_of
 from reconciler.planner.membership import is_unmanaged
+from reconciler.planner.pending import as_the_tenant_calls_them
 from reconciler.planner.references import Directory, build_directory
 from reconciler.report.values import many_of, noun
 from reconciler.schemas import checker
@@ -132,7 +133,10 @@ class _Declaring:
         self._has_configuration = earlier.configuration is not None
         self._known_users = _known(Kind.USER, users, user_matches)
         self._known_groups = _known(Kind.GROUP, groups, group_matches)
-        self._directory = build_directory(user_matches, group_matches, live.users, live.groups)
+        former: dict[str, str] = {}
+        if tenant.people is People.EXTERNAL:
+            user_matches, former = as_the_tenant_calls_them(user_matches)
+        self._directory = build_directory(user_matches, group_matches, live.users, live.groups, former=former)
         self._matched_names = _names_of(user_matches) | _names_of(group_matches)
         self._tally = _Tally()
 
