@@ -213,6 +213,30 @@ def test_q24_a_group_that_shows_late_is_filled_all_the_same(quirky: Quirky) -> N
     assert quirky.service.member_names("New") == set(names)
 
 
+def test_q24_who_is_created_and_never_shown_is_a_residual_and_is_created_once(quirky: Quirky) -> None:
+    """Q24: keycloak/keycloak#52635: created in a federated store, and unreachable ever after."""
+
+    def quirk(seen: Seen, pass_on: PassOn) -> Answer:
+        answer = pass_on()
+        if seen.method != "GET" or answer.status != 200 or "/Users" not in seen.path:
+            return answer
+        body = document(answer)
+        rows = body.get("Resources", [body])
+        shown = [row for row in rows if row.get("userName") != "eve@example.com"]
+        if "Resources" not in body:
+            return answer if shown else Answer(404)
+        return Answer(200, {**body, "totalResults": len(shown), "Resources": shown})
+
+    _hiring(quirky).quirk = quirk
+    ended = quirky.apply()
+    assert ended.code == 6, ended.out + ended.err
+    assert [(key, found) for key, _, _, found in quirky.residual] == [("User/eve@example.com", "not found")]
+    assert len(quirky.writes) == 1
+    again = quirky.apply()
+    assert again.code == 5, "the service knows her: a conflict, and no second Eve"
+    assert list(quirky.service.all("Users")).count("eve@example.com") == 1
+
+
 @pytest.mark.parametrize("verb", ["patch", "put"])
 def test_q25_an_answer_that_echoes_nothing_is_not_taken_for_the_state(quirky: Quirky, verb: str) -> None:
     """Q25: goauthentik/authentik#25024. 204 for every write: the next one has a fresh version all the same."""
