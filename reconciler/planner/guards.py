@@ -324,24 +324,33 @@ def _group_edges(inputs: GuardInputs, *, after: bool) -> Children:
 
 def exclusive(inputs: GuardInputs) -> Count:
     """Somebody would hold more of an exclusive set than before (Policy)."""
-    problems: set[str] = set()
+    problems = {
+        f"{label.removeprefix('user:')} would hold {' and '.join(held)} ({policy})"
+        for label, policy, held in _new_violations(inputs)
+    }
+    return Count(len(problems), 0, f"{many(problems, 'policy violation')} would be new{examples(problems)}")
+
+
+def policy_violators(inputs: GuardInputs) -> set[str]:
+    """The labels of those who would hold more of an exclusive set than before."""
+    return {label for label, _, _ in _new_violations(inputs)}
+
+
+def _new_violations(inputs: GuardInputs) -> Iterable[tuple[str, str, Sequence[str]]]:
+    """(label of the user, name of the policy, what the user would hold of it)."""
     renamed = _renamed_groups(inputs)
     reactivated = {change.id for change in inputs.user_changes(Action.REACTIVATE)}
     touched = touched_users(inputs.changes, inputs.graph, inputs.live, renamed) if inputs.exclusives else ()
     for target in touched:
-        name = inputs.directory.label(target).removeprefix("user:")
         before, after = inputs.holdings.get(target) or _unchanged_holdings(target, inputs)
         held_before = () if target in reactivated else effective_groups(target, inputs.graph.before, inputs.directory)
         groups_before = {fold(name) for group in held_before for name in _names_before(group, renamed, inputs)}
         now = dict(violations(inputs.exclusives, roles=before.roles, groups=groups_before))
         held_after = effective_groups(target, inputs.graph.after, inputs.directory)
         groups_after = {fold(name) for group in held_after for name in _names_after(group, renamed, inputs)}
-        problems |= {
-            f"{name} would hold {' and '.join(held)} ({policy.name})"
-            for policy, held in violations(inputs.exclusives, roles=after.roles, groups=groups_after)
-            if set(held) - set(now.get(policy, ()))
-        }
-    return Count(len(problems), 0, f"{many(problems, 'policy violation')} would be new{examples(problems)}")
+        for policy, held in violations(inputs.exclusives, roles=after.roles, groups=groups_after):
+            if set(held) - set(now.get(policy, ())):
+                yield inputs.directory.label(target), policy.name, held
 
 
 def _unchanged_holdings(target: Target, inputs: GuardInputs) -> tuple[Holdings, Holdings]:

@@ -49,7 +49,7 @@ from reconciler.planner.diff import (
 from reconciler.planner.estimate import EstimateInputs, estimate_requests
 from reconciler.planner.findings import standing_findings
 from reconciler.planner.guarding import GuardInputs, holdings_of
-from reconciler.planner.guards import check_guards
+from reconciler.planner.guards import check_guards, policy_violators
 from reconciler.planner.history import History, Laid, combined, identity_of, membership_reasons, recall
 from reconciler.planner.matching import Match, index_live, match_all
 from reconciler.planner.membership import Delta, Unresolved, diff_memberships
@@ -64,6 +64,7 @@ from reconciler.planner.pending import (
 from reconciler.planner.references import Directory, Target, build_directory
 from reconciler.planner.removal import Removing, remove_orphans
 from reconciler.planner.rules import Rules
+from reconciler.planner.selection import Selection, revocations, split_safe
 from reconciler.semantics.digest import change_digest, plan_digest
 from reconciler.semantics.nearest import Nearest
 
@@ -86,6 +87,7 @@ class PlanInputs:
     revision: DesiredRevision = field(default_factory=DesiredRevision)
     base: BaseState = field(default_factory=BaseState)
     allowed: Mapping[str, int | None] = field(default_factory=dict)
+    selection: Selection = Selection.ALL
     own_account: str | None = None
     max_minutes: int | None = None
     tool: str = ""
@@ -198,7 +200,24 @@ def build_plan(inputs: PlanInputs) -> Plan:
         ),
         declared={Kind.USER: len(desired.users), Kind.GROUP: len(desired.groups)},
     )
-    return _assemble(inputs, draft)
+    return _assemble(inputs, _selected(inputs, draft))
+
+
+def _selected(inputs: PlanInputs, draft: _Draft) -> _Draft:
+    """The draft with the part of its changes that was asked for."""
+    match inputs.selection:
+        case Selection.ALL:
+            return draft
+        case Selection.REVOKE:
+            return replace(draft, changes=revocations(draft.changes))
+        case _:
+
+            def violating(changes: Sequence[Change]) -> set[str]:
+                return policy_violators(_guard_inputs(inputs, draft, changes))
+
+            accepted = violating(draft.changes)
+            parts = split_safe(draft.changes, lambda changes: violating(changes) - accepted)
+            return replace(draft, changes=parts.safe if inputs.selection is Selection.SAFE else parts.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,42 +435,18 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
     sending = sending_for(tenant, inputs.capabilities, live.groups.values())
     digested = [replace(c, digest=change_digest(c, tenant=tenant.name, target=tenant.target)) for c in draft.changes]
     changes = tuple({step.change.key: step.change for step in to_steps(digested, sending)}.values())
-    targets = bind_labels(changes, live).targets
-    directory = draft.directory
-    graph = build_access_graph(changes, targets, live)
-    access = diff_access(changes, graph, live, directory)
+    judged = _guard_inputs(inputs, draft, changes)
     estimate = estimate_requests(
         EstimateInputs(
             changes=changes,
-            targets=targets,
+            targets=judged.targets,
             live=live,
             sending=sending,
             capabilities=inputs.capabilities,
             limits=tenant.limits,
         )
     )
-    guards = check_guards(
-        GuardInputs(
-            tenant=tenant,
-            changes=changes,
-            live=live,
-            directory=directory,
-            targets=targets,
-            graph=graph,
-            access=access,
-            managed=draft.managed,
-            declared=draft.declared,
-            leaving=draft.leaving,
-            exclusives=inputs.desired.exclusives,
-            holdings=holdings_of(changes, live),
-            base=inputs.base,
-            history=draft.history,
-            own_account=inputs.own_account,
-            minutes=math.ceil(estimate.seconds / 60),
-            max_minutes=inputs.max_minutes,
-        ),
-        inputs.allowed,
-    )
+    guards = check_guards(replace(judged, minutes=math.ceil(estimate.seconds / 60)), inputs.allowed)
     certificates = [live.certificate(kind) for kind in (Kind.USER, Kind.GROUP)]
     return Plan(
         tool=inputs.tool,
@@ -471,11 +466,36 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
         capabilities=inputs.capabilities,
         summary=_summary(changes, draft),
         changes=changes,
-        access=access,
+        access=judged.access,
         findings=(*draft.findings, *standing_findings(tenant, live, inputs.desired.exclusives, changes)),
         guards=guards,
         estimate=estimate,
-        digest=plan_digest((change.digest for change in changes), access.gains),
+        digest=plan_digest((change.digest for change in changes), judged.access.gains),
+    )
+
+
+def _guard_inputs(inputs: PlanInputs, draft: _Draft, changes: Sequence[Change]) -> GuardInputs:
+    """What guards judge about these changes: the world before and after them."""
+    live, directory = inputs.live, draft.directory
+    targets = bind_labels(changes, live).targets
+    graph = build_access_graph(changes, targets, live)
+    return GuardInputs(
+        tenant=inputs.tenant,
+        changes=changes,
+        live=live,
+        directory=directory,
+        targets=targets,
+        graph=graph,
+        access=diff_access(changes, graph, live, directory),
+        managed=draft.managed,
+        declared=draft.declared,
+        leaving=draft.leaving,
+        exclusives=inputs.desired.exclusives,
+        holdings=holdings_of(changes, live),
+        base=inputs.base,
+        history=draft.history,
+        own_account=inputs.own_account,
+        max_minutes=inputs.max_minutes,
     )
 
 
