@@ -208,6 +208,14 @@ FINDING_PAGES: Mapping[str, Page] = {
         "Members are only added, again in every run, and apply ends with 6 because nothing proves it. Manage removals "
         "where the members can be seen.",
     ),
+    "alike": Page(
+        "A group would be created although one is there whose name differs in case, blanks or punctuation only, or who "
+        "has the same name and another externalId; and nothing in git speaks of that one.",
+        "A service that rewrites names does not show the group under the name that git gave it, and would be given "
+        "another one in every run.",
+        "If it is the same group: the lines that apply printed under `equivalences` in tenant.yaml, or its name in git "
+        "as the service has it. If it is another one: nothing.",
+    ),
     "members-unseen": Page(
         "Groups gain members, and no group in the whole tenant shows any member.",
         "Either all of them are empty, or the service never shows members. From outside both look the same. In the "

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reconciler.messages.operations import NAMED_BY, access_values, label_of
 from reconciler.model.change import Change, Reason
 from reconciler.model.plan import Finding
-from reconciler.model.resource import LiveUser, unpack
+from reconciler.model.resource import DesiredGroup, LiveGroup, LiveUser, unpack
 from reconciler.model.state import Exclusive, LiveState
 from reconciler.model.tenant import Tenant
+from reconciler.planner.matching import Match
 from reconciler.planner.membership import live_parents
 from reconciler.semantics.canonical import fold
+from reconciler.semantics.equivalences import core
 from reconciler.semantics.graph import deepest_chains, find_cycles, reachable
 from reconciler.semantics.policy import violations
 
@@ -35,6 +37,26 @@ def standing_findings(
     ]
     findings += [*_unseen_members(live, changes), *_name_rings(changes)]
     return [*findings, *_nesting(tenant, live), *_exclusive(live, exclusives)]
+
+
+def alike_findings(groups: Sequence[Match[DesiredGroup, LiveGroup]], live: Mapping[str, LiveGroup]) -> list[Finding]:
+    """Groups to create although one of nearly that name is there that git does not speak of (scim-rfc.md Q12).
+
+    A service that rewrites names would be given the same group in every run. Users are safe: their names are unique.
+    """
+    wanted = {core(match.desired.display_name): match.desired.key for match in groups if match.live is None}
+    claimed = {match.live.id for match in groups if match.live is not None}
+    there = (group for group in live.values() if group.id not in claimed) if wanted else ()
+    return [
+        Finding(
+            code="alike",
+            message=f"there is a group {group.display_name} (id {group.id}) already, which nothing in git speaks of. "
+            "If it is this one, under the name that the service gave it, say so in `equivalences` before you apply",
+            key=str(wanted[core(group.display_name)]),
+        )
+        for group in sorted(there, key=lambda group: group.id)
+        if core(group.display_name) in wanted
+    ]
 
 
 def _unseen_members(live: LiveState, changes: Sequence[Change]) -> list[Finding]:

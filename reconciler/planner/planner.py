@@ -47,7 +47,7 @@ from reconciler.planner.diff import (
     membership_only,
 )
 from reconciler.planner.estimate import EstimateInputs, estimate_requests
-from reconciler.planner.findings import standing_findings
+from reconciler.planner.findings import alike_findings, standing_findings
 from reconciler.planner.guarding import GuardInputs, holdings_of
 from reconciler.planner.guards import check_guards, policy_violators
 from reconciler.planner.history import History, Laid, combined, identity_of, membership_reasons, recall
@@ -188,7 +188,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
     }
     draft = _Draft(
         changes=[*changes, *configuration],
-        findings=[*findings, *released, *asserted, *remarks.findings()],
+        findings=[*findings, *alike_findings(groups, live.groups), *released, *asserted, *remarks.findings()],
         managed={Kind.USER: len(ours[Kind.USER] | named), Kind.GROUP: len(ours[Kind.GROUP])},
         leaving=[f"{directory.label(member)} of {delta.key.name}" for delta in deltas for member in delta.leaving],
         directory=directory,

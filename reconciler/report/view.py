@@ -12,6 +12,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from reconciler.model.change import Action, AttributeChange, Change, MembershipChange, PreconditionKind
@@ -720,25 +721,31 @@ def _residual(item: Residual, width: int) -> ResidualView:
     )
 
 
+_MOST_PAIRS = 1000
+"""Beyond this, pairs are no cure; and a report has an end."""
+
 _ONLY_IF_DERIVED = "  # as before the write: keep this line only if the service derives the value"
 
 
 def _equivalences(result: ApplyResult) -> tuple[str, ...]:
     """The whole `equivalences` of tenant.yaml, as it is and with what this run learned, as YAML to paste."""
-    lines = {path: [_pair(path, pair) for pair in pairs] for path, pairs in result.equivalences.items()}
-    before = {path: list(known) for path, known in lines.items()}
+    lines = {path: dict.fromkeys(_pair(path, pair) for pair in pairs) for path, pairs in result.equivalences.items()}
+    learned: dict[tuple[str, str], str] = {}
     for item in result.residual:
         comment = _ONLY_IF_DERIVED if item.cause is ResidualCause.NOT_CHANGED else ""
         for path, pairs in item.equivalences.items():
-            known = lines.setdefault(path, []) if not is_secret(path) else []
-            known += [line for pair in pairs if (line := f"{_pair(path, pair)}{comment}") not in known]
-    if lines == before:
+            new = {(path, line): comment for pair in pairs if (line := _pair(path, pair)) not in lines.get(path, {})}
+            learned |= {} if is_secret(path) else new
+    if not learned:
         return ()
+    for (path, line), comment in islice(learned.items(), _MOST_PAIRS):
+        lines.setdefault(path, {})[f"{line}{comment}"] = None
     yaml = ["equivalences:"]
     for path, known in sorted(lines.items()):
         hidden = is_secret(path)
         yaml += [f"  # {path}: keep what is there"] if hidden else [f"  {path}:", *(f"    - {line}" for line in known)]
-    return tuple(yaml)
+    more = len(learned) - _MOST_PAIRS
+    return (*yaml, f"  # and {more:,} more, all of them in the receipt") if more > 0 else tuple(yaml)
 
 
 def _pair(path: str, pair: tuple[Any, Any]) -> str:

@@ -51,10 +51,11 @@ def stored_as(path: str, value: str, equivalences: Equivalences) -> tuple[str, .
 
 def is_alike(one: Any, other: Any) -> bool:
     """Whether two texts differ in case, blanks and punctuation only: one is the other in a tidier spelling."""
-    return isinstance(one, str) and isinstance(other, str) and _core(one) == _core(other) != ""
+    return isinstance(one, str) and isinstance(other, str) and core(one) == core(other) != ""
 
 
-def _core(text: str) -> str:
+def core(text: str) -> str:
+    """The letters and digits of a text without case: what stays when a service tidies it."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 

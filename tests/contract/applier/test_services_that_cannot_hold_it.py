@@ -159,6 +159,10 @@ REWRITES: dict[str, tuple[Quirks, dict[tuple[str, str], str]]] = {
             ("Group/Sales", "displayName"): "rewritten",
         },
     ),
+    "group names cut off": (
+        Quirks(rewrites=(("displayName", lambda value: value.removesuffix("Support").strip()),)),
+        {("Group/Tier 1 Support", "displayName"): "rewritten"},
+    ),
     "another given name": (
         Quirks(rewrites=(("name.givenName", lambda value: f"{value}."),)),
         {
@@ -406,3 +410,58 @@ def test_a_put_never_drops_members_that_cannot_be_read(start: Start) -> None:
     assert "`dialect: {groupUpdate: patch}`" in ended.out
     groups = tenant.service.all("Users")["carol@example.com"]["groups"]
     assert [element["value"] for element in groups] == [group]
+
+
+def test_a_saved_plan_ends_with_the_same_residuals_and_the_same_cure(start: Start, tmp_path: Path) -> None:
+    """SPEC 7.3: without desired state to plan again from, each change is compared with what came of it."""
+    tenant = start(Quirks(rewrites=(("displayName", lambda value: value.lower().replace(" ", "-")),), drops=("title",)))
+    saved = tmp_path / "plan.json"
+    assert tenant.work.run("plan", "--out", saved).code in {0, 2}
+    seal = json.loads(saved.read_text(encoding="utf-8"))["seal"]
+    ended = tenant.work.run("apply", "--plan", saved, "--expect-seal", seal)
+    assert ended.code == 6, ended.out + ended.err
+    assert tenant.residual == {
+        ("User/Ann.Lee@Example.com", "displayName"): "rewritten",
+        ("User/Ann.Lee@Example.com", "title"): "not-stored",
+        ("User/bob@example.com", "title"): "not-stored",
+        ("Group/Sales", "displayName"): "rewritten",
+        ("Group/Tier 1 Support", "displayName"): "rewritten",
+    }
+    tenant.paste(ended)
+    changes = tenant.work.run("plan", "--format", "json").lines[0]["changes"]
+    assert {attribute["path"] for change in changes for attribute in change["attributes"]} == {"title"}
+
+
+def test_the_receipt_has_the_pairs_for_programs(start: Start) -> None:
+    """`--format json`: what a script would put into tenant.yaml, in the shape that tenant.yaml has."""
+    tenant = start(Quirks(rewrites=(("displayName", str.upper),)))
+    [receipt] = tenant.apply("--format", "json").lines
+    pairs: dict[str, Any] = {}
+    for residual in receipt["residual"]:
+        for path, listed in residual["equivalences"].items():
+            pairs.setdefault(path, []).extend(listed)
+    assert pairs["displayName"][0] == {"sent": "Ann Lee", "stored": "ANN LEE"}
+    tenant.settings(f"equivalences: {json.dumps(pairs)}")
+    assert tenant.is_settled()
+
+
+def test_markdown_has_the_same_block(start: Start) -> None:
+    """What goes into a pull request can be pasted from there."""
+    tenant = start(Quirks(rewrites=(("displayName", str.upper),)))
+    lines = tenant.apply("--format", "markdown").out.splitlines()
+    begin = lines.index("```yaml")
+    tenant.settings("\n".join(lines[begin + 1 : lines.index("```", begin + 1)]))
+    assert tenant.is_settled()
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
+def test_a_service_that_keeps_nothing_at_all_ends_in_residuals(start: Start, bulk: bool) -> None:
+    """Q31: everything is answered with success; each attribute is named, and nobody is created twice."""
+    kept = ("title", "name", "emails", "phoneNumbers", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User")
+    tenant = start(Quirks(drops=kept, drops_external_id=True), supports_bulk=bulk)
+    for _ in range(2):
+        ended = tenant.apply()
+        assert ended.code == 6, ended.out + ended.err
+        assert set(tenant.residual.values()) == {"not-stored"}
+        assert len(tenant.residual) == 11
+        assert (len(users_named(tenant)), len(tenant.service.all("Groups"))) == (2, 2)

@@ -40,3 +40,16 @@ def test_members_that_nobody_ever_sees_are_said_where_groups_gain_some() -> None
     }
     service.groups["g2"]["members"] = ["u2"]
     assert "members-unseen" not in {finding.code for finding in World(service).wanting(*wanted).plan().findings}
+
+
+def test_a_group_of_nearly_the_same_name_is_said_before_another_one_is_created() -> None:
+    """scim-rfc.md Q12: a service that rewrites names would get one more group with every run."""
+    service = _two()
+    service.add_group("g1", "tier-1-support")
+    service.add_group("g2", "Sales")
+    world = World(service).wanting(desired_group("Tier 1 Support"), desired_group("Sales"))
+    [finding] = [finding for finding in world.plan().findings if finding.code == "alike"]
+    assert finding.key == "Group/Tier 1 Support"
+    assert "tier-1-support (id g1)" in finding.message
+    claimed = world.wanting(desired_group("Tier 1 Support"), desired_group("tier-1-support"))
+    assert "alike" not in {finding.code for finding in claimed.plan().findings}

@@ -165,6 +165,14 @@ def test_what_happened_to_many_alike_is_told_once_and_counted(format_: Format) -
     assert len(report.splitlines()) < 100
 
 
+def test_the_block_to_paste_has_an_end() -> None:
+    """A service that makes something else of everybody's name is cured in git, not by a hundred thousand pairs."""
+    residual = tuple(_rewritten(f"Agent {number}", f"agent {number}") for number in range(1_500))
+    report = report_of(result_of(APPLIED, residual=residual))
+    assert report.count("{sent: ") == 1_000
+    assert "# and 500 more, all of them in the receipt" in report
+
+
 @READABLE
 def test_an_unproven_run_says_so(format_: Format) -> None:
     """Nobody guesses that it worked."""
