@@ -35,6 +35,11 @@ def sandbox() -> None:
 @click.option(
     "--max-payload", type=click.IntRange(1), default=10_485_760, show_default=True, help="Bytes of one bulk request."
 )
+@click.option("--rate", type=click.IntRange(1), metavar="N", help="Requests a minute; more are answered 429.")
+@click.option(
+    "--seats", type=click.IntRange(0), default=1_000_000, show_default=True, help="Licences; an active user takes one."
+)
+@click.option("--roles", metavar="A,B", default="", help="The roles there are [without it, any].")
 @click.option("--async-bulk", is_flag=True, help="Answer bulk requests with 202 and a job to poll.")
 @click.option("--admin", metavar="TOKEN", help="Switch /_sandbox on; this token opens it.")
 @click.option("--faults", metavar="FILE", help="JSON: which requests go wrong, and how (docs/sandbox.md).")
@@ -45,6 +50,9 @@ def serve(  # noqa: PLR0917 - one parameter an option
     profile: Literal["cxone", "rfc7644"],
     max_operations: int,
     max_payload: int,
+    rate: int | None,
+    seats: int,
+    roles: str,
     async_bulk: bool,
     admin: str | None,
     faults: str | None,
@@ -67,6 +75,9 @@ def serve(  # noqa: PLR0917 - one parameter an option
         profile=profile,
         max_operations=max_operations,
         max_payload=max_payload,
+        rate=rate,
+        seats=seats,
+        roles=tuple(filter(None, (role.strip() for role in roles.split(",")))),
         async_bulk=AsyncBulk() if async_bulk else None,
         admin=admin,
         faults=FaultPlan() if faults is None else _read_faults(Path(faults)),

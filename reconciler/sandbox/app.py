@@ -1,7 +1,7 @@
 """The WSGI application: authenticate, route, answer, log. Every failure becomes a SCIM error here and nowhere else.
 
-What stands between a request and its handler is one method each, in this order: `_authenticate`, `_strike`,
-`_dispatch`.
+What stands between a request and its handler is one method each, in this order: `_authenticate`, `_limit`,
+`_strike`, `_dispatch`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 from reconciler.sandbox.authentication import authenticate, check_bearer
 from reconciler.sandbox.config import Profile
 from reconciler.sandbox.definitions import GROUP, USER, ResourceKind
-from reconciler.sandbox.endpoints import bulk, control, discovery, provider, resources, token
+from reconciler.sandbox.endpoints import bulk, control, discovery, licences, provider, resources, token
 from reconciler.sandbox.errors import ScimError, not_found, not_implemented
 from reconciler.sandbox.exchange import SCIM_PATH, Exchange, error_reply
 from reconciler.sandbox.misbehavior import Dropped, misbehave
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Handler = Callable[..., Response]
 
 _CXONE_PATH = "/api/scim/v2"
+_PLATFORM_PATH = "/api/v2"
 _CONTROL_PATH = "/_sandbox"
 _NO_ANSWER = 0
 _logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Application:
             self._authenticate(exchange)
             if _is_control(exchange):
                 return self._dispatch(exchange)
+            self._limit(exchange)
             self._service.jobs.tick()
             return self._strike(exchange)
         except ScimError as error:
@@ -84,6 +86,10 @@ class Application:
             for base in (SCIM_PATH, _CXONE_PATH):
                 if path == base or path.startswith(f"{base}/"):
                     exchange.access.check_request(exchange.request.method, path.removeprefix(base))
+
+    def _limit(self, exchange: Exchange) -> None:
+        if exchange.request.path != token.TOKEN_PATH:
+            self._service.rate_limit.check()
 
     def _strike(self, exchange: Exchange) -> Response:
         request = exchange.request
@@ -136,7 +142,7 @@ def _build_routes(profile: Profile, *, with_control: bool) -> Map:
     """The routes of all tenants of a profile; compiling them takes longer than everything else at a start."""
     rules = [*_discovery_rules(), *_resource_rules(USER), *_resource_rules(GROUP), *_service_rules()]
     if profile == "cxone":
-        rules += _rules(f"{_CXONE_PATH}/ServiceProviderConfig", GET=provider.read, PUT=provider.replace)
+        rules += _cxone_rules()
     if with_control:
         rules += _rules(f"{_CONTROL_PATH}/requests", GET=control.read_requests)
         rules += _rules(f"{_CONTROL_PATH}/reset", POST=control.reset)
@@ -144,6 +150,15 @@ def _build_routes(profile: Profile, *, with_control: bool) -> Map:
             f"{_CONTROL_PATH}/faults", GET=control.read_faults, PUT=control.set_faults, DELETE=control.clear_faults
         )
     return Map(rules, strict_slashes=False, merge_slashes=False)
+
+
+def _cxone_rules() -> list[Rule]:
+    """What only CXone has. The operations log (E2) will stand beside the licences."""
+    return [
+        *_rules(f"{_CXONE_PATH}/ServiceProviderConfig", GET=provider.read, PUT=provider.replace),
+        *_rules(f"{_PLATFORM_PATH}/license/quotas", GET=licences.read_quota),
+        *_rules(f"{_PLATFORM_PATH}/license/assignments/<path:identifier>", DELETE=licences.release),
+    ]
 
 
 def _service_rules() -> list[Rule]:
@@ -176,7 +191,7 @@ def _resource_rules(kind: ResourceKind) -> list[Rule]:
         *_rules(path, GET=of_kind(resources.list_resources), POST=of_kind(resources.create)),
         *_rules(f"{path}/.search", POST=of_kind(resources.search)),
         *_rules(
-            f"{path}/<key>",
+            f"{path}/<path:key>",
             GET=of_kind(resources.read),
             PUT=of_kind(resources.replace),
             PATCH=of_kind(resources.patch),

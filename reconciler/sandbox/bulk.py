@@ -38,6 +38,7 @@ class Operation:
     correlation: str | None
     version: str | None
     data: Any
+    path: Any = None
     problem: ScimError | None = None
 
 
@@ -98,33 +99,37 @@ def _read_operation(item: Any, *, lenient: bool) -> Operation:
         correlation=_text(item, "id"),
         version=None,
         data=item.get("data"),
+        path=item.get("path"),
     )
     try:
-        _check_operation(operation, item.get("path"), lenient=lenient)
+        _check_operation(operation, lenient=lenient)
         operation.version = _read_version(item.get("version"))
     except ScimError as problem:
         operation.problem = problem
     return operation
 
 
-def _check_operation(operation: Operation, path: Any, *, lenient: bool) -> None:
+def _check_operation(operation: Operation, *, lenient: bool) -> None:
     if operation.method not in _METHODS:
         raise invalid_syntax(f"method must be POST, PUT, PATCH or DELETE, not {operation.method[:100]!r}")
-    operation.kind, operation.key = _read_path(path)
+    operation.kind, operation.key = _read_path(operation.path, lenient=lenient)
     is_post = operation.method == "POST"
     if is_post is not (operation.key is None):
-        raise invalid_syntax(f"{operation.method} does not go to {path[:200]!r}")
+        raise invalid_syntax(f"{operation.method} does not go to {operation.path[:200]!r}")
     if is_post and operation.bulk_id is None and (operation.correlation is None or not lenient):
         raise invalid_syntax("bulkId is required for POST")
     if operation.method != "DELETE" and not isinstance(operation.data, dict):
         raise invalid_syntax(f"data is required for {operation.method} and must be an object")
 
 
-def _read_path(path: Any) -> tuple[ResourceKind, str | None]:
-    """The kind and the key in `/Users` or `/Users/{id}`, percent-encoded as in any URL; `/scim/v2` may stand before."""
+def _read_path(path: Any, *, lenient: bool) -> tuple[ResourceKind, str | None]:
+    """The kind and the key in `/Users` or `/Users/{id}`, percent-encoded as in any URL.
+
+    `lenient` tolerates the prefix `/scim/v2` (cxone.md D8).
+    """
     if not isinstance(path, str) or not path.startswith("/"):
         raise invalid_syntax("path is required and starts with /")
-    endpoint, _, key = path.removeprefix("/scim/v2")[1:].partition("/")
+    endpoint, _, key = path.removeprefix("/scim/v2" if lenient else "")[1:].partition("/")
     kind = KINDS_BY_ENDPOINT.get(f"/{endpoint}")
     if kind is None or "/" in key:
         raise not_found(f"There is no endpoint {path[:200]!r}")
@@ -299,14 +304,26 @@ class BulkRun:
         result = self._correlated(operation)
         if operation.kind and operation.key:
             result["location"] = self._location(operation.kind, operation.key)
-        self._results[index] = {**result, "status": str(int(error.status)), "response": error.to_json()}
+        result |= {"status": self._status(str(int(error.status))), "response": error.to_json()}
+        if self._config.is_cxone:
+            result |= {"detail": error.detail, "errors": [{"detail": error.detail, "status": int(error.status)}]}
+        self._results[index] = result
 
     def _success(self, operation: Operation, record: Record) -> dict[str, Any]:
         result = self._correlated(operation)
         result["location"] = self._location(KINDS[record.kind], record.id)
         if operation.method != "DELETE" and self._config.supports_etag:
             result["version"] = entity_tag(record.version)
-        return {**result, "status": _SUCCESS[operation.method]}
+        return {**result, "status": self._status(_SUCCESS[operation.method])}
+
+    def _status(self, code: str) -> Any:
+        match self._config.quirks.bulk_status:
+            case "number":
+                return int(code)
+            case "object":
+                return {"code": code}
+            case _:
+                return code
 
     def _correlated(self, operation: Operation) -> dict[str, Any]:
         result: dict[str, Any] = {"method": operation.method}
@@ -314,6 +331,8 @@ class BulkRun:
             result["bulkId"] = operation.bulk_id
         if operation.correlation:
             result["id"] = operation.correlation
+        if self._config.is_cxone:
+            result["path"] = operation.path
         return result
 
     def _location(self, kind: ResourceKind, key: str) -> str:
@@ -322,7 +341,7 @@ class BulkRun:
 
 def is_failure(result: Mapping[str, Any]) -> bool:
     """Whether an operation with this result changed nothing."""
-    return int(result["status"]) >= HTTPStatus.BAD_REQUEST
+    return "response" in result
 
 
 def _circular(operation: Operation) -> ScimError:

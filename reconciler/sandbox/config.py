@@ -54,10 +54,16 @@ class SandboxConfig:
     the RFC, for tests of what a client makes of them; `faults` strike from the start, and `sleep` is how a slow answer
     waits.
 
-    What profile `cxone` does beyond RFC 7644: group names are unique without regard to case, a group PUT without
-    `members` is answered 422, an empty group is shown with `members: []`, users are also addressed by userName, bulk
-    requests may leave out `schemas` and correlate by `id`, PATCH also comes in the envelope with lower-case
-    `operations`, and the writable ServiceProviderConfig is served under `/api/scim/v2`.
+    `rate` is how many requests a minute are answered, by `clock`; None is no limit.
+
+    What profile `cxone` does beyond RFC 7644: group names are unique without regard to case; what breaks the schema of
+    a group is answered 422, and so are a PUT of one without `members` and more than `nested_group_depth` groups inside
+    each other; an empty group is shown with `members: []`. A new user needs `name` and `emails`, and may name groups to
+    be in; `roles`, where there are any, are all that users may have. Each active user takes one of `seats` licences,
+    which are told and released under `/api/v2/license`. Users are also addressed by userName. Bulk requests may leave
+    out `schemas`, correlate by `id` and prefix paths; their results also have `path`, `detail` and `errors`. PATCH also
+    comes in the envelope with lower-case `operations`. Lists have the header `X-Total-Results`, and the writable
+    ServiceProviderConfig is served under `/api/scim/v2`.
     """
 
     port: int = 0
@@ -80,6 +86,10 @@ class SandboxConfig:
     threads: int = 8
     clients: tuple[Client, ...] = ()
     token_lifetime: int = 3600
+    rate: int | None = None
+    seats: int = 1_000_000
+    roles: tuple[str, ...] = ()
+    nested_group_depth: int = 3
     async_bulk: AsyncBulk | None = None
     quirks: Quirks = field(default_factory=Quirks)
     faults: FaultPlan = field(default_factory=FaultPlan)

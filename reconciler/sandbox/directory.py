@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.definitions import GROUP, KINDS, USER, ResourceKind
-from reconciler.sandbox.errors import ScimError, not_found, not_implemented, uniqueness
+from reconciler.sandbox.errors import invalid_value, not_found, not_implemented, uniqueness
+from reconciler.sandbox.licences import Licences
 from reconciler.sandbox.membership import MemberEdit
 from reconciler.sandbox.patch import PATCH_URN, Op, Operation, Target, apply_patch, read_patch
 from reconciler.sandbox.preconditions import NONE, Preconditions, entity_tag
 from reconciler.sandbox.quirks import as_kept, as_replaced
 from reconciler.sandbox.schema import fold
 from reconciler.sandbox.store import Record, Store
+from reconciler.sandbox.tenant_rules import check_depth, check_new_user, check_roles, group_errors, inline_groups
 from reconciler.sandbox.validation import Draft, check_required, read_resource, same_content
 
 
@@ -25,6 +27,7 @@ class Directory:
     def __init__(self, store: Store, config: SandboxConfig) -> None:
         self._store = store
         self._config = config
+        self._licences = Licences(store, config)
 
     def read(self, kind: ResourceKind, key: str) -> Record:
         """The resource with that id; a CXone tenant also knows users by userName."""
@@ -37,22 +40,27 @@ class Directory:
 
     def create(self, kind: ResourceKind, payload: Mapping[str, Any]) -> Record:
         """POST (RFC 7644 section 3.3)."""
-        with self._store.transaction():
+        with self._store.transaction(), self._errors_of(kind):
             draft = read_resource(kind, payload)
             attributes = as_kept(draft.attributes, self._config.quirks)
+            groups = self._checked_new(kind, payload, attributes)
             self._check_unique(kind, attributes, None)
             members = MemberEdit(self._store, None)
             members.add(draft.members or [])
             record = self._store.insert(kind, attributes)
             added, _ = members.difference()
-            self._store.change_members(record.seq, added, ())
+            self._change_members(record, added, ())
+            self._settle_licence(record, None, attributes)
+            for group in groups:
+                self._store.change_members(group.seq, {record.seq: None}, ())
+                self._store.update(group, group.attributes())
             return record
 
     def replace(
         self, kind: ResourceKind, key: str, payload: Mapping[str, Any], preconditions: Preconditions = NONE
     ) -> Record:
         """PUT (RFC 7644 section 3.5.1): what the body leaves out is cleared."""
-        with self._store.transaction():
+        with self._store.transaction(), self._errors_of(kind):
             record = self._guarded(kind, key, preconditions)
             draft = read_resource(kind, payload)
             members = self._replaced_members(record, draft)
@@ -65,7 +73,7 @@ class Directory:
         """PATCH (RFC 7644 section 3.5.2)."""
         if not self._config.supports_patch:
             raise not_implemented("PATCH")
-        with self._store.transaction():
+        with self._store.transaction(), self._errors_of(kind):
             record = self._guarded(kind, key, preconditions)
             operations = read_patch(message, lenient=self._config.is_cxone)
             if self._config.quirks.ignores_member_removals:
@@ -104,7 +112,7 @@ class Directory:
         if record.kind != GROUP.name:
             return None
         if draft.members is None and self._config.is_cxone:
-            raise ScimError(HTTPStatus.UNPROCESSABLE_ENTITY, "members is missing", "invalidValue")
+            raise invalid_value("members is missing")
         quirks = self._config.quirks
         if quirks.ignores_members_on_put:
             return None
@@ -116,13 +124,38 @@ class Directory:
 
     def _save(self, record: Record, written: dict[str, Any], members: MemberEdit | None) -> Record:
         """Store what changed; when nothing did, version and lastModified stay as they are."""
-        attributes = as_kept(written, self._config.quirks)
+        before, attributes = record.attributes(), as_kept(written, self._config.quirks)
         added, removed = members.difference() if members else ({}, set[int]())
-        if not added and not removed and same_content(record.attributes(), attributes):
+        if not added and not removed and same_content(before, attributes):
             return record
         self._check_unique(KINDS[record.kind], attributes, record.seq)
-        self._store.change_members(record.seq, added, removed)
+        if self._config.is_cxone:
+            check_roles(attributes, self._config.roles)
+        self._change_members(record, added, removed)
+        self._settle_licence(record, before, attributes)
         return self._store.update(record, attributes)
+
+    def _checked_new(
+        self, kind: ResourceKind, payload: Mapping[str, Any], attributes: Mapping[str, Any]
+    ) -> Sequence[Record]:
+        """What CXone asks of a new user; the answer is the groups that the user is to be in."""
+        if kind is not USER or not self._config.is_cxone:
+            return ()
+        check_new_user(attributes)
+        check_roles(attributes, self._config.roles)
+        return inline_groups(self._store, payload)
+
+    def _change_members(self, record: Record, added: Mapping[int, str | None], removed: Iterable[int]) -> None:
+        self._store.change_members(record.seq, added, removed)
+        if self._config.is_cxone:
+            check_depth(self._store, record.seq, added, self._config.nested_group_depth)
+
+    def _settle_licence(self, record: Record, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> None:
+        if self._config.is_cxone and record.kind == USER.name:
+            self._licences.settle(record, before, after)
+
+    def _errors_of(self, kind: ResourceKind) -> AbstractContextManager[None]:
+        return group_errors(kind) if self._config.is_cxone else nullcontext()
 
     def _check_unique(self, kind: ResourceKind, attributes: Mapping[str, Any], but: int | None) -> None:
         """409 for a taken userName or externalId, under CXone also for a taken group name."""

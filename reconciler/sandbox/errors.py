@@ -99,6 +99,12 @@ def too_large(detail: str) -> ScimError:
     return ScimError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
 
+def too_many_requests(retry_after: str | None) -> ScimError:
+    """More requests than the tenant takes; with the time to wait, if there is one to tell."""
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return ScimError(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", headers=headers)
+
+
 def not_implemented(feature: str) -> ScimError:
     """The tenant does not have the feature, as its ServiceProviderConfig says."""
     return ScimError(HTTPStatus.NOT_IMPLEMENTED, f"{feature} is not supported by this service")

@@ -100,22 +100,23 @@ class Lister:
         max_results: int,
         *,
         shift: int = 0,
-    ) -> str:
-        """The ListResponse; never more than `max_results` resources.
+    ) -> tuple[str, int]:
+        """The ListResponse, with never more than `max_results` resources, and how many there are in all.
 
         A page by index begins `shift` rows behind where it should, as if so many rows before it had just gone.
         """
         found = self._find(kinds, query, renderer)
         if self._pages_by_cursor(query):
-            return self._render_cursor_page(kinds, query, renderer, max_results, found)
+            return self._render_cursor_page(kinds, query, renderer, max_results, found), len(found)
         count = max_results if query.count is None else min(query.count, max_results)
         first = max(0, query.start_index - 1 + shift)
         page = found[first : first + count]
         resources = renderer.render_all(self._store.records(page), query.projection)
-        return (
+        text = (
             f'{{"schemas":["{LIST_URN}"],"totalResults":{len(found)},"startIndex":{query.start_index},'
             f'"itemsPerPage":{len(resources)},"Resources":[{",".join(resources)}]}}'
         )
+        return text, len(found)
 
     def _pages_by_cursor(self, query: Query) -> bool:
         config = self._config
@@ -148,15 +149,14 @@ class Lister:
 
     def _find(self, kinds: Sequence[ResourceKind], query: Query, renderer: Renderer) -> list[int]:
         """The sequence numbers of all results; the same question about the same data is answered from memory."""
-        sort_by = query.sort_by if self._config.supports_sort else None
         wanted = None if self._config.quirks.ignores_filters else query.filter
-        if wanted is None and sort_by is None:
+        if wanted is None and query.sort_by is None:
             return self._store.roster(kinds)
         names = tuple(kind.name for kind in kinds)
-        key = (self._store.generation, names, wanted, sort_by, query.descending)
+        key = (self._store.generation, names, wanted, query.sort_by, query.descending)
         found = self._results.get(key)
         if found is None:
-            found = self._compute(kinds, wanted, sort_by, renderer, descending=query.descending)
+            found = self._compute(kinds, wanted, query.sort_by, renderer, descending=query.descending)
             self._results[key] = found
         self._results.move_to_end(key)
         while len(self._results) > _CACHED_RESULTS:

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from reconciler.sandbox.definitions import GROUP, KINDS_BY_ENDPOINT, USER, ResourceKind
-from reconciler.sandbox.errors import ScimError
+from reconciler.sandbox.errors import ScimError, too_many_requests
 from reconciler.sandbox.exchange import SCIM_PATH, Exchange
 from reconciler.sandbox.faults import Fault, Strike
 from reconciler.sandbox.matching import Lookup
@@ -61,12 +61,6 @@ def misbehave(exchange: Exchange, strike: Strike, answer: Callable[[], Response]
             return _with_foreign_edit(exchange, strike, answer)
         case Fault.SHIFTING_PAGES | Fault.PARTIAL_BULK | Fault.LATE_ASYNC_COMMIT:
             return answer()
-
-
-def too_many_requests(seconds: str | None) -> ScimError:
-    """429 with the time to wait, if there is one to tell."""
-    headers = {} if seconds is None else {"Retry-After": seconds}
-    return ScimError(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", headers=headers)
 
 
 def _too_many_requests(strike: Strike) -> ScimError:

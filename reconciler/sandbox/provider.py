@@ -33,6 +33,7 @@ class Limits:
     max_payload: int
     supports_filter: bool
     max_results: int
+    supports_sort: bool
 
 
 class Provider:
@@ -60,6 +61,7 @@ class Provider:
             max_payload=bulk_limits.get("maxPayloadSize", self._config.max_payload),
             supports_filter=filtering["supported"] and self._config.supports_filter,
             max_results=filter_limits.get("maxResults", self._config.max_results),
+            supports_sort=self._supported("sortConfig")["supported"] and self._config.supports_sort,
         )
 
     def reload(self) -> None:
@@ -85,7 +87,7 @@ class Provider:
             },
             "filter": {"supported": limits.supports_filter, "maxResults": limits.max_results},
             "changePassword": self._supported("changePasswordConfig"),
-            "sort": {"supported": self._supported("sortConfig")["supported"] and self._config.supports_sort},
+            "sort": {"supported": limits.supports_sort},
             "etag": {"supported": self._config.supports_etag},
             "pagination": self._pagination(limits),
             "authenticationSchemes": [_rfc_scheme(scheme) for scheme in self._document["authenticationSchemes"]],

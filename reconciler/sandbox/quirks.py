@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Rewrite = Callable[[str], str]
 
@@ -26,6 +26,9 @@ class Quirks:
     as they are (Q20, Q31). `reactivates_on_put`: one without `active` sets it to true (Q20). `ignores_member_removals`:
     a PATCH that removes members is answered with success and removes nobody (Q3). `ignores_if_match`: versions are
     shown and never checked, also in bulk (Q14). `ignores_filters`: a filtered list shows everything (Q10).
+
+    `keeps_licences`: who is deactivated keeps the licence until it is released (cxone.md section 4). `bulk_status`: how
+    the results of bulk requests write their status: `"201"`, `201` or `{"code": "201"}` (cxone.md D12, Q21).
     """
 
     drops: tuple[str, ...] = ()
@@ -43,6 +46,8 @@ class Quirks:
     ignores_member_removals: bool = False
     ignores_if_match: bool = False
     ignores_filters: bool = False
+    keeps_licences: bool = False
+    bulk_status: Literal["text", "number", "object"] = "text"
 
 
 def as_kept(attributes: Mapping[str, Any], quirks: Quirks) -> dict[str, Any]:

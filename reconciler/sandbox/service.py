@@ -9,8 +9,10 @@ from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.directory import Directory
 from reconciler.sandbox.faults import Faults
 from reconciler.sandbox.jobs import Jobs
+from reconciler.sandbox.licences import Licences
 from reconciler.sandbox.listing import Lister
 from reconciler.sandbox.provider import Provider
+from reconciler.sandbox.rate_limit import RateLimit
 from reconciler.sandbox.request_log import RequestLog
 from reconciler.sandbox.store import Store
 
@@ -27,15 +29,18 @@ class Service:
     jobs: Jobs
     log: RequestLog
     faults: Faults
+    rate_limit: RateLimit
+    licences: Licences
     tokens: Tokens
 
     def reset(self) -> None:
-        """Empty the tenant, its jobs and the request log; the faults begin to count again."""
+        """Empty the tenant, its jobs and the request log; faults and rate begin to count again."""
         with self.store.lock:
             self.store.clear()
             self.reload()
         self.log.clear()
         self.faults.restart()
+        self.rate_limit.forget()
 
     def reload(self) -> None:
         """Read again what is kept outside the store, after the store lost something."""
@@ -57,5 +62,7 @@ def open_service(config: SandboxConfig) -> Service:
         jobs=Jobs(store, directory, config),
         log=RequestLog(),
         faults=Faults(config.faults),
+        rate_limit=RateLimit(config.rate, config.clock),
+        licences=Licences(store, config),
         tokens=Tokens(config),
     )

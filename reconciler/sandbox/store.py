@@ -24,7 +24,7 @@ from reconciler.sandbox.wire import encode_json
 BASE_MARK = "\x01"
 """Stands for the base URL in stored references. JSON text holds no raw control character, so no value can forge it."""
 
-_MARKS = {"application_id": 0x5C1B0C5, "user_version": 1}
+_MARKS = {"application_id": 0x5C1B0C5, "user_version": 2}
 """What says that a database file is ours, and which layout it has."""
 
 _TABLES = """
@@ -53,6 +53,7 @@ CREATE TABLE IF NOT EXISTS members (
     PRIMARY KEY (group_seq, member_seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS members_by_member ON members (member_seq, group_seq);
+CREATE TABLE IF NOT EXISTS licences (user_seq INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
@@ -77,6 +78,25 @@ SELECT members.group_seq,
 FROM members JOIN resources ON resources.seq = members.member_seq
 WHERE members.group_seq IN (SELECT value FROM json_each(?))
 GROUP BY members.group_seq
+"""
+_CHAIN_ABOVE = """
+WITH RECURSIVE chain (seq, length) AS (
+    SELECT ?, 1
+    UNION
+    SELECT members.group_seq, chain.length + 1 FROM chain JOIN members ON members.member_seq = chain.seq
+    WHERE chain.length <= ?
+)
+SELECT max(length) FROM chain
+"""
+_CHAIN_BELOW = """
+WITH RECURSIVE chain (seq, length) AS (
+    SELECT ?, 1
+    UNION
+    SELECT members.member_seq, chain.length + 1
+    FROM chain JOIN members ON members.group_seq = chain.seq JOIN resources ON resources.seq = members.member_seq
+    WHERE chain.length <= ? AND resources.kind = 'Group'
+)
+SELECT max(length) FROM chain
 """
 _LOOKUPS = {
     "id": "SELECT seq FROM resources WHERE id = ? AND kind = ?",
@@ -133,6 +153,7 @@ class Store:
         self._connection = _connect(path)
         self._depth = 0
         self._changes = int(self.read_state("changes") or 0)
+        self._licences = self._count_licences()
         self._rosters: dict[tuple[str, ...], list[int]] = {}
 
     def close(self) -> None:
@@ -150,6 +171,7 @@ class Store:
         """Everything inside becomes visible together or not at all; nested inside another one it is a savepoint."""
         with self.lock:
             begin, commit, undo = _transaction_words(self._depth)
+            licences = self._licences
             self._connection.execute(begin)
             self._depth += 1
             try:
@@ -160,6 +182,7 @@ class Store:
             except BaseException:
                 for statement in undo:
                     self._connection.execute(statement)
+                self._licences = licences
                 self._rosters.clear()
                 raise
             finally:
@@ -220,13 +243,15 @@ class Store:
                 (self._next_version(), _now(), group_seq),
             )
         self._connection.execute("DELETE FROM resources WHERE seq = ?", (record.seq,))
+        self.release_licence(record.seq)
         self._next_version()
         self._rosters.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         with self.transaction():
-            for table in ("members", "resources", "state"):
+            self._licences = 0
+            for table in ("members", "resources", "licences", "state"):
                 self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
             self._next_version()
             self._rosters.clear()
@@ -321,6 +346,49 @@ class Store:
             [(group_seq, seq, None if name is None else encode_json(name)) for seq, name in added.items()],
         )
 
+    def group_seqs(self, seqs: Iterable[int]) -> list[int]:
+        """Those of some resources that are groups."""
+        rows = self._connection.execute(
+            "SELECT seq FROM resources WHERE seq IN (SELECT value FROM json_each(?)) AND kind = 'Group'",
+            (json.dumps(list(seqs)),),
+        )
+        return [seq for (seq,) in rows]
+
+    def groups_named(self, name: str) -> list[Record]:
+        """The groups that have `name` as id or, without regard to case, as displayName."""
+        rows = self._connection.execute(
+            _SELECT + "resources WHERE kind = 'Group' AND (id = ? OR display_name = ?)", (name, fold(name))
+        )
+        return [Record._make(row) for row in rows]
+
+    def chain_above(self, group_seq: int, limit: int) -> int:
+        """The groups on the longest chain from a group to what it is in, itself included; stops behind `limit`."""
+        return self._number(_CHAIN_ABOVE, group_seq, limit)
+
+    def chain_below(self, group_seq: int, limit: int) -> int:
+        """The groups on the longest chain from a group to what is in it, itself included; stops behind `limit`."""
+        return self._number(_CHAIN_BELOW, group_seq, limit)
+
+    @property
+    def licences_used(self) -> int:
+        """How many licences are assigned."""
+        return self._licences
+
+    def has_licence(self, user_seq: int) -> bool:
+        """Whether a user has a licence."""
+        return self._number("SELECT count(*) FROM licences WHERE user_seq = ?", user_seq) > 0
+
+    def assign_licence(self, user_seq: int) -> None:
+        """Give a licence to a user who has none."""
+        self._connection.execute("INSERT INTO licences (user_seq) VALUES (?)", (user_seq,))
+        self._licences += 1
+
+    def release_licence(self, user_seq: int) -> bool:
+        """Take the licence from a user; says whether there was one."""
+        released = self._connection.execute("DELETE FROM licences WHERE user_seq = ?", (user_seq,)).rowcount
+        self._licences -= released
+        return released > 0
+
     def read_state(self, key: str) -> str | None:
         """A value that is no resource, such as the ServiceProviderConfig document."""
         row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
@@ -333,6 +401,13 @@ class Store:
     def _next_version(self) -> int:
         self._changes += 1
         return self._changes
+
+    def _count_licences(self) -> int:
+        return self._number("SELECT count(*) FROM licences")
+
+    def _number(self, query: str, *parameters: int) -> int:
+        number: int = self._connection.execute(query, parameters).fetchone()[0]
+        return number
 
     def _one(self, query: str, *parameters: str) -> Record | None:
         row = self._connection.execute(query, parameters).fetchone()

@@ -118,8 +118,9 @@ class TenantClient:
 
 
 def user_body(name: str, /, **attributes: Any) -> Json:
-    """The smallest user, and what the test is about."""
-    return {"schemas": [USER_URN], "userName": name, **attributes}
+    """The smallest user that CXone takes, and what the test is about."""
+    needed = {"name": {"formatted": "Some One"}, "emails": [{"value": "someone@example.com"}]}
+    return {"schemas": [USER_URN], "userName": name, **needed, **attributes}
 
 
 def group_body(name: str, /, *members: Json, **attributes: Any) -> Json:

@@ -42,8 +42,9 @@ def _members(tenant: TenantClient) -> dict[str, list[str]]:
     }
 
 
-def test_every_method_has_its_result(tenant: TenantClient) -> None:
+def test_every_method_has_its_result(rfc_tenant: TenantClient) -> None:
     """RFC 7644 section 3.7: status as string, location, version, bulkId of a POST."""
+    tenant = rfc_tenant
     ann, bob, cyd = (tenant.user(name) for name in ("ann", "bob", "cyd"))
     patch = {"schemas": [PATCH_URN], "Operations": [{"op": "add", "path": "title", "value": "x"}]}
 
@@ -184,7 +185,7 @@ def test_references_work_in_paths_filters_and_patches(tenant: TenantClient) -> N
 
 def test_a_chain_of_references_may_be_longer_than_any_stack(start_tenant: StartTenant) -> None:
     """RFC 7644 section 3.7.2; each group waits for the next one."""
-    tenant = start_tenant(max_operations=3000)
+    tenant = start_tenant(max_operations=3000, profile="rfc7644")
     length = 2000
     operations = [_post_group(f"g{number}", f"g{number + 1}") for number in range(length)]
 
@@ -279,8 +280,11 @@ def test_cxone_takes_a_request_without_schemas_and_correlates_by_id(
 
     assert [(result["id"], result["status"]) for result in results] == [("op-1", "201")]
     assert_error(rfc_tenant.post("/Bulk", {"Operations": [operation]}), 400, "invalidSyntax")
+    operation["path"] = "/Users"
     assert _statuses(rfc_tenant.results(operation)) == ["400"]  # bulkId is required there
-    (both,) = rfc_tenant.results({**operation, "bulkId": "b-1"})
+    operation["bulkId"] = "b-1"
+    assert _statuses(rfc_tenant.results({**operation, "path": "/scim/v2/Users"})) == ["404"]
+    (both,) = rfc_tenant.results(operation)
     assert (both["id"], both["bulkId"], both["status"]) == ("op-1", "b-1", "201")
 
 

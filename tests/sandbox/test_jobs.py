@@ -51,7 +51,7 @@ def test_a_bulk_request_is_answered_with_a_job_and_nothing_else(start_tenant: St
 
 def test_a_job_commits_its_work_share_by_share_and_then_tells_the_results(start_tenant: StartTenant) -> None:
     """E6: IN_PROGRESS until the second poll finds it COMPLETED, with the results a synchronous answer would have."""
-    tenant = start_tenant(async_bulk=AsyncBulk())
+    tenant = start_tenant(async_bulk=AsyncBulk(), profile="rfc7644")
     path = _submit(tenant, *_create("ann", "bob", "cyd"))
 
     assert _poll(tenant, path) == {"id": path[6:], "status": "IN_PROGRESS", "errors": []}

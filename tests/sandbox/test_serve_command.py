@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from reconciler.cli.main import run
+from reconciler.sandbox.config import SandboxConfig
 from reconciler.sandbox.faults import Fault, parse_faults
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sandbox.md"
@@ -39,7 +41,7 @@ def test_a_bad_file_of_faults_is_an_error_before_the_start(
     assert f"hint: {hint}" in captured.err
 
 
-def test_the_documentation_has_every_option_and_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_documentation_has_every_option_setting_and_fault(capsys: pytest.CaptureFixture[str]) -> None:
     """And its list of faults is one that works."""
     text = DOCUMENT.read_text(encoding="utf-8")
     run(["sandbox", "serve", "--help"])
@@ -47,5 +49,6 @@ def test_the_documentation_has_every_option_and_every_fault(capsys: pytest.Captu
 
     assert [option for option in options if f"`{option}" not in text and option != "--help"] == []
     assert [fault for fault in Fault if f"| `{fault}` |" not in text] == []
+    assert [name.name for name in fields(SandboxConfig) if f"`{name.name}`" not in text] == []
     (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     assert len(parse_faults(example).rules) == 3

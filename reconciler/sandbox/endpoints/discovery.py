@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -12,11 +13,28 @@ from reconciler.sandbox.definitions import ENTERPRISE_SCHEMA, GROUP_SCHEMA, KIND
 from reconciler.sandbox.errors import ScimError, not_found
 from reconciler.sandbox.exchange import Exchange
 from reconciler.sandbox.listing import LIST_URN
+from reconciler.sandbox.schema import Attribute, Schema
 from reconciler.sandbox.service_schemas import SERVICE_SCHEMAS
+from reconciler.sandbox.tenant_rules import REQUIRED_ON_CREATE
 
 RESOURCE_TYPE_URN = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
 
+
+def _required(attribute: Attribute) -> Attribute:
+    """An attribute that a new user needs, as the schema shows it."""
+    parts = tuple(dataclasses.replace(sub, required=sub.name in _REQUIRED_PARTS) for sub in attribute.sub_attributes)
+    return dataclasses.replace(attribute, required=True, sub_attributes=parts)
+
+
 _SCHEMAS = (USER_SCHEMA, ENTERPRISE_SCHEMA, GROUP_SCHEMA, *SERVICE_SCHEMAS)
+_REQUIRED_PARTS = ("givenName", "familyName", "value")
+_CXONE_USER_SCHEMA = dataclasses.replace(
+    USER_SCHEMA,
+    attributes=tuple(
+        _required(attribute) if attribute.name in REQUIRED_ON_CREATE else attribute
+        for attribute in USER_SCHEMA.attributes
+    ),
+)
 
 
 def provider_config(exchange: Exchange) -> Response:
@@ -41,15 +59,22 @@ def read_resource_type(exchange: Exchange, name: str) -> Response:
 
 def list_schemas(exchange: Exchange) -> Response:
     """All schemas."""
-    return _reply_list(exchange, [schema.to_json(exchange.base_url) for schema in _SCHEMAS])
+    return _reply_list(exchange, [schema.to_json(exchange.base_url) for schema in _schemas(exchange)])
 
 
 def read_schema(exchange: Exchange, urn: str) -> Response:
     """One schema by URN."""
-    schema = next((schema for schema in _SCHEMAS if schema.id.lower() == urn.lower()), None)
+    schema = next((schema for schema in _schemas(exchange) if schema.id.lower() == urn.lower()), None)
     if schema is None:
         raise not_found(f"There is no schema {urn[:200]!r}")
     return exchange.reply_value(schema.to_json(exchange.base_url))
+
+
+def _schemas(exchange: Exchange) -> Sequence[Schema]:
+    """The schemas as they hold for the tenant."""
+    if not exchange.service.config.is_cxone:
+        return _SCHEMAS
+    return [_CXONE_USER_SCHEMA if schema is USER_SCHEMA else schema for schema in _SCHEMAS]
 
 
 def _refuse_filter(exchange: Exchange) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -75,9 +76,13 @@ def _list(exchange: Exchange, kinds: Sequence[ResourceKind], query: Query) -> Re
         limits = service.provider.limits
         if query.filter is not None and not limits.supports_filter:
             raise not_implemented("filter")
-        return exchange.reply(
-            service.lister.render_list(kinds, query, exchange.renderer, limits.max_results, shift=_shift(exchange))
+        if not limits.supports_sort:
+            query = dataclasses.replace(query, sort_by=None)
+        text, total = service.lister.render_list(
+            kinds, query, exchange.renderer, limits.max_results, shift=_shift(exchange)
         )
+        headers = {"X-Total-Results": str(total)} if service.config.is_cxone else {}
+        return exchange.reply(text, headers=headers)
 
 
 def _shift(exchange: Exchange) -> int:

@@ -32,7 +32,12 @@ from tests.fakes.scripted_service import DROP, Answer, ScriptedService, Seen, cl
 
 SECRET = "cl1ent s3cr3t:+/ä"
 ENVIRON = {"CXONE_CLIENT_ID": "acme", "CXONE_CLIENT_SECRET": SECRET, "SCIM_PASSWORD": "pä:ss"}
-USER = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ann"}
+USER = {
+    "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+    "userName": "ann",
+    "name": {"givenName": "Ann", "familyName": "Lee"},
+    "emails": [{"value": "ann@example.com"}],
+}
 SCOPES = ("scim:users:write", "scim:groups:write")
 BY_CLIENT = Auth(
     type=AuthType.OAUTH2,
