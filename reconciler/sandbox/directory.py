@@ -143,7 +143,7 @@ class Directory:
             return ()
         check_new_user(attributes)
         check_roles(attributes, self._config.roles)
-        return inline_groups(self._store, payload)
+        return () if self._config.quirks.ignores_inline_groups else inline_groups(self._store, payload)
 
     def _change_members(self, record: Record, added: Mapping[int, str | None], removed: Iterable[int]) -> None:
         self._store.change_members(record.seq, added, removed)

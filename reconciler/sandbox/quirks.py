@@ -26,6 +26,7 @@ class Quirks:
     as they are (Q20, Q31). `reactivates_on_put`: one without `active` sets it to true (Q20). `ignores_member_removals`:
     a PATCH that removes members is answered with success and removes nobody (Q3). `ignores_if_match`: versions are
     shown and never checked, also in bulk (Q14). `ignores_filters`: a filtered list shows everything (Q10).
+    `ignores_inline_groups`: the groups that a new user names mean nothing, as in the RFC (cxone.md D17).
 
     `keeps_licences`: who is deactivated keeps the licence until it is released (cxone.md section 4). `bulk_status`: how
     the results of bulk requests write their status: `"201"`, `201` or `{"code": "201"}` (cxone.md D12, Q21).
@@ -46,6 +47,7 @@ class Quirks:
     ignores_member_removals: bool = False
     ignores_if_match: bool = False
     ignores_filters: bool = False
+    ignores_inline_groups: bool = False
     keeps_licences: bool = False
     bulk_status: Literal["text", "number", "object"] = "text"
 

@@ -107,6 +107,12 @@ class TestUsers:
 
         assert tenant.find("/Users") == []
 
+    def test_groups_may_mean_nothing(self, start_tenant: StartTenant) -> None:
+        """RFC 7643 section 4.1.2: read-only, as some tenants have it (D17)."""
+        tenant = start_tenant(quirks=Quirks(ignores_inline_groups=True))
+
+        assert "groups" not in tenant.user("ann", groups=[{"value": "Nobody"}])
+
     def test_groups_of_a_user_who_is_there_are_read_only(self, tenant: TenantClient) -> None:
         """RFC 7643 section 4.1.2: what was read can be sent back, and changes nothing."""
         tenant.group("Staff")
