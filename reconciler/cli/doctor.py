@@ -20,7 +20,8 @@ from reconciler.cli.composition import (
 )
 from reconciler.cli.exits import Exit
 from reconciler.errors import ConfigurationError
-from reconciler.reconcile.doctor import Check, Diagnosis, State, examine
+from reconciler.reconcile.checks import Check, State
+from reconciler.reconcile.doctor import Diagnosis, examine
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.semantics.printable import printable
 from reconciler.settings import Settings

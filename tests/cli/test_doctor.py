@@ -76,6 +76,8 @@ def test_a_healthy_tenant_is_told_line_by_line(office: Workplace, start_sandbox:
         ["ok", "versions"],
         ["ok", "filter"],
         ["ok", "paging"],
+        ["ok", "members"],
+        ["ok", "configuration"],
     ]
     assert "set: CXONE_CLIENT_ID, CXONE_CLIENT_SECRET" in ended.out
     assert "obtained, good for 3600 s; scopes: SCIM.ReadWrite" in ended.out
@@ -95,8 +97,8 @@ def test_nothing_is_written_and_little_is_asked(office: Workplace, start_sandbox
         ("GET", "/ServiceProviderConfig", ""),
         ("GET", "/ResourceTypes", ""),
         ("GET", "/Schemas", ""),
-        ("GET", "/Users", "startIndex=1&count=1"),
-        ("GET", "/Groups", "startIndex=1&count=1"),
+        ("GET", "/Users", "cursor=&count=1"),
+        ("GET", "/Groups", "cursor=&count=5"),
     ]
 
 
@@ -314,7 +316,11 @@ def test_a_service_that_announces_nothing_can_do(work: Workplace) -> None:
     ("page", "subject", "told"),
     [
         ({"Resources": []}, "Users", "does not say how many users"),
-        ({"totalResults": 2, "Resources": [{"id": "1"}, {"id": "2"}]}, "paging", "ignores `count`"),
+        (
+            {"totalResults": 2, "Resources": [{"id": "1"}, {"id": "2"}]},
+            "paging",
+            "asked for 1 user, and got 2",
+        ),
         ({"totalResults": 1, "Resources": [{"id": "1", "meta": {}}]}, "versions", "have no version"),
     ],
 )
@@ -328,6 +334,150 @@ def test_what_the_service_does_and_does_not_announce_is_noticed(
     assert ended.code == 0
     assert states(ended)[subject] == "wrong"
     assert told in said(ended, subject)
+
+
+ANN = {"id": "u1", "userName": "ann", "groups": [{"value": "g1"}], "meta": {"version": 'W/"1"'}}
+BOB = {"id": "u2", "userName": "bob"}
+TEAM = {"id": "g1", "displayName": "Team"}
+PAGE_OF_FIVE = Answer(body={"totalResults": 5, "Resources": [ANN, BOB]})
+CURSOR_ONLY = Answer(status=501, body={"detail": "index paging is not implemented"})
+
+
+def _list_of(*rows: dict[str, Any], **more: Any) -> Answer:
+    return Answer(body={"totalResults": len(rows), "Resources": list(rows), **more})
+
+
+def _service(users: Answer, looked_up: Answer, groups: Answer, group: Answer) -> Callable[[Seen], Answer]:
+    """A service without discovery; what it answers to lists, a look-up, and a group by itself."""
+
+    def answer(seen: Seen) -> Answer:
+        path = seen.path.removeprefix("/v2")
+        for start, wanted in (("/Groups/", group), ("/Groups", groups)):
+            if path.startswith(start):
+                return wanted
+        if path.startswith("/Users"):
+            return looked_up if "filter=" in path else users
+        return Answer(status=404)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("script", "subject", "state", "told"),
+    [
+        (_service(_list_of(ANN), _list_of(ANN), _list_of(TEAM), Answer(body=TEAM)), "filter", "ok", "finds who is"),
+        (_service(_list_of(ANN), PAGE_OF_FIVE, _list_of(), CURSOR_ONLY), "filter", "wrong", "ignores the filter"),
+        (_service(_list_of(ANN), _list_of(), _list_of(), CURSOR_ONLY), "filter", "wrong", "does not find who is there"),
+        (_service(_list_of(ANN), CURSOR_ONLY, _list_of(), CURSOR_ONLY), "filter", "wrong", "not implemented"),
+        (_service(_list_of(), CURSOR_ONLY, _list_of(), CURSOR_ONLY), "filter", "ok", "no user to try"),
+        (
+            _service(_list_of(ANN), _list_of(ANN), _list_of({**TEAM, "members": []}), CURSOR_ONLY),
+            "members",
+            "ok",
+            "say who is in them",
+        ),
+        (
+            _service(_list_of(ANN), _list_of(ANN), _list_of(TEAM), Answer(body={**TEAM, "members": [{"value": "u1"}]})),
+            "members",
+            "missing",
+            "each group is read by itself",
+        ),
+        (
+            _service(_list_of(ANN), _list_of(ANN), _list_of(TEAM), Answer(body=TEAM)),
+            "members",
+            "wrong",
+            "nobody can be removed",
+        ),
+        (_service(_list_of(BOB), _list_of(BOB), _list_of(TEAM), Answer(body=TEAM)), "members", "ok", "have none"),
+        (_service(_list_of(BOB), _list_of(BOB), _list_of(), CURSOR_ONLY), "members", "ok", "no group to look at"),
+        (_service(_list_of(BOB), _list_of(BOB), _list_of(TEAM), CURSOR_ONLY), "members", "wrong", "not implemented"),
+        (
+            _service(_list_of(BOB, nextCursor="n"), _list_of(BOB), _list_of(), CURSOR_ONLY),
+            "paging",
+            "ok",
+            "by cursor, 100 resources",
+        ),
+        (_service(_list_of(BOB), _list_of(BOB), _list_of(), CURSOR_ONLY), "paging", "ok", "by index, 100 resources"),
+    ],
+)
+def test_what_a_service_really_does_is_tried_with_reads(
+    work: Workplace, script: Callable[[Seen], Answer], subject: str, state: str, told: str
+) -> None:
+    """scim-rfc.md Q6, Q9 and Q10: a look-up of somebody who is there, a group by itself; a plan works all the same."""
+    with scripted(script) as (service, origin):
+        _scripted_tenant(work, origin)
+        ended = doctor(work)
+    assert ended.code == 0
+    assert states(ended)[subject] == state
+    assert told in said(ended, subject)
+    assert {seen.method for seen in service.seen} == {"GET"}
+
+
+def test_a_service_that_pages_by_cursor_only_and_does_not_say_so_gets_the_switch_named(work: Workplace) -> None:
+    """What to do, and that it helps: with the switch a plan works, and doctor says so."""
+
+    def answer(seen: Seen) -> Answer:
+        if "startIndex" in seen.path:
+            return CURSOR_ONLY
+        return _list_of() if "cursor" in seen.path else Answer(status=404)
+
+    with scripted(answer) as (_, origin):
+        _scripted_tenant(work, origin)
+        ended = doctor(work)
+        assert (ended.code, states(ended)["Users"]) == (1, "wrong")
+        assert "`dialect: {paging: cursor}`" in said(ended, "Users")
+        assert work.run("plan").code == 1
+        work.edit("acme/tenant.yaml", '"limits"', '"dialect": {"paging": "cursor"}, "limits"')
+        assert doctor(work).code == work.run("plan").code == 0
+        assert "by cursor" in said(doctor(work), "paging")
+
+
+def test_a_service_that_wants_no_count_with_cursors_is_asked_without(work: Workplace) -> None:
+    """RFC 9865 section 2.1, `invalidCount`; lists that say no number end with the last cursor."""
+
+    def answer(seen: Seen) -> Answer:
+        if "count=" in seen.path:
+            return Answer(status=400, body={"scimType": "invalidCount", "detail": "no count"})
+        return Answer(body={"Resources": []}) if "cursor" in seen.path else Answer(status=404)
+
+    with scripted(answer) as (_, origin):
+        _scripted_tenant(work, origin)
+        work.edit("acme/tenant.yaml", '"limits"', '"dialect": {"paging": "cursor"}, "limits"')
+        ended = doctor(work)
+        assert ended.code == work.run("plan").code == 0
+    assert "the last cursor is the end" in said(ended, "Users")
+
+
+@pytest.mark.parametrize(
+    ("profile", "document", "check"),
+    [
+        ("rfc7644", None, ("ok", "declares no ServiceProviderConfig")),
+        ("rfc7644", "", ("ok", "asserts")),
+        ("rfc7644", "mode: apply", ("missing", "mode: assert")),
+        ("cxone", "", ("ok", "only a write tells")),
+        ("cxone", "mode: assert", ("ok", "asserts")),
+    ],
+)
+def test_whether_git_writes_the_configuration_is_told(
+    work: Workplace, start_sandbox: StartSandbox, profile: str, document: str | None, check: tuple[str, str]
+) -> None:
+    """cxone.md section 7: no read tells whether a service takes it, so that is what doctor says."""
+    state, told = check
+    sandbox = start_sandbox(profile=profile)
+    work.tenant(sandbox.base_url, profile=profile)
+    if document is not None:
+        work.write("acme/config.yaml", f"kind: ServiceProviderConfig\n{document}\nproductName: X\n")
+    ended = doctor(work)
+    assert ended.code == 0, ended.out
+    assert states(ended)["configuration"] == state
+    assert told in said(ended, "configuration")
+
+
+def test_what_is_replaced_and_what_is_patched_is_told(work: Workplace, start_sandbox: StartSandbox) -> None:
+    """cxone.md D19: the profile replaces groups although the service has PATCH."""
+    sandbox = start_sandbox(profile="cxone")
+    work.tenant(sandbox.base_url, profile="cxone")
+    assert "users by PATCH, groups by PUT" in said(doctor(work), "patch")
 
 
 def test_scopes_that_were_not_granted_are_named(office: Workplace) -> None:
