@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any
 
 from reconciler.messages.codec import address_of, resource_path
@@ -291,12 +292,29 @@ def access_values(value: Any) -> frozenset[str]:
 
 
 def _levels(changes: Sequence[Change]) -> tuple[dict[ResourceKey, int], frozenset[ResourceKey]]:
-    """How many other writes must come before each one, and the users whose manager reference has to wait (a cycle)."""
-    needs = _needs(changes)
-    levels: dict[ResourceKey, int] = {}
+    """How many other writes must come before each one, and the users whose manager reference has to wait (a cycle).
+
+    Names cannot wait: where a cycle goes through a manager, it is broken there. The order of the changes is no matter.
+    """
+    needs, managers = _needs(changes)
     deferred: set[ResourceKey] = set()
+    while True:
+        levels, waiting = _ranked(needs, managers, deferred)
+        if waiting is None:
+            return levels, frozenset(deferred)
+        deferred.add(waiting)
+        needs[waiting].remove(managers.pop(waiting))
+
+
+def _ranked(
+    needs: Mapping[ResourceKey, Sequence[ResourceKey]],
+    managers: Mapping[ResourceKey, ResourceKey],
+    deferred: set[ResourceKey],
+) -> tuple[dict[ResourceKey, int], ResourceKey | None]:
+    """The levels; or somebody whose manager has to wait for there to be any. Adds to `deferred` who closes a cycle."""
+    levels: dict[ResourceKey, int] = {}
     on_path: set[ResourceKey] = set()
-    for start in needs:
+    for start in sorted(needs):
         stack = [(start, iter(needs[start]))] if start not in levels else []
         on_path.update(key for key, _ in stack)
         while stack:
@@ -307,16 +325,27 @@ def _levels(changes: Sequence[Change]) -> tuple[dict[ResourceKey, int], frozense
                 on_path.discard(key)
                 ready = [levels[n] + 1 for n in needs[key] if n in levels]
                 levels[key] = max(ready, default=0)
-            elif following in on_path:
-                deferred.add(key)
-            else:
+            elif following not in on_path:
                 on_path.add(following)
                 stack.append((following, iter(needs.get(following, ()))))
-    return levels, frozenset(deferred)
+            elif managers.get(key) == following:
+                deferred.add(key)
+            else:
+                path = [on_stack for on_stack, _ in stack]
+                cycle = path[path.index(following) :]
+                waiting = next((a for a, b in pairwise(cycle) if managers.get(a) == b), None)
+                if waiting is not None:
+                    return levels, waiting
+    return levels, None
 
 
-def _needs(changes: Sequence[Change]) -> dict[ResourceKey, list[ResourceKey]]:
-    """Which writes each write waits for: creates that it names, and renames that free the name it takes."""
+def _needs(
+    changes: Sequence[Change],
+) -> tuple[dict[ResourceKey, list[ResourceKey]], dict[ResourceKey, ResourceKey]]:
+    """Which writes each write waits for: creates that it names, and renames that free the name it takes.
+
+    Beside them, who waits for somebody only because that is their manager.
+    """
     created = {label_of(change.key): change.key for change in changes if change.action is Action.CREATE}
     freed = {
         (change.key.kind, fold(item.before)): change.key
@@ -327,15 +356,18 @@ def _needs(changes: Sequence[Change]) -> dict[ResourceKey, list[ResourceKey]]:
         and isinstance(item.before, str)
     }
     needs: dict[ResourceKey, list[ResourceKey]] = {}
+    managers: dict[ResourceKey, ResourceKey] = {}
     for change in changes:
-        names = [a.after for a in change.attributes if a.path == MANAGER_PATH]
-        names += change.members.added if change.action is Action.CREATE else []
-        wanted = [created[name] for name in names if name in created]
+        named = [a.after for a in change.attributes if a.path == MANAGER_PATH]
+        wanted = {created[name] for name in named if name in created}
+        managers.update((change.key, manager) for manager in wanted)
         holder = freed.get((change.key.kind, fold(change.key.name)))
         if holder is not None and holder != change.key and _takes_name(change):
-            wanted.append(holder)
-        needs[change.key] = sorted({key for key in wanted if key.kind is change.key.kind})
-    return needs
+            wanted.add(holder)
+        if change.action is Action.CREATE:
+            wanted.update(created[name] for name in change.members.added if name in created)
+        needs[change.key] = sorted(key for key in wanted if key.kind is change.key.kind)
+    return needs, managers
 
 
 def _takes_name(change: Change) -> bool:

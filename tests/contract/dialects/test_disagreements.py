@@ -9,41 +9,23 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
 import pytest
 
 from reconciler.model.resource import GROUP_SCHEMA, USER_SCHEMA
-from reconciler.sandbox.config import AsyncBulk, Client, SandboxConfig
+from reconciler.sandbox.config import AsyncBulk
 from reconciler.sandbox.quirks import Quirks
-from reconciler.sandbox.server import SandboxServer
-from tests.cli.workplace import TOKEN, Ended, Workplace, call, service_of
+from tests.cli.workplace import TOKEN, call
+from tests.contract.dialects.conftest import Open
+from tests.contract.dialects.small_tenant import CLIENT, LEAD, SECRET, done, move, promote
 from tests.contract.quirks.quirky import PATCH_OP, Quirky, document, refused
 from tests.fakes.interposed import PassOn, interposed
 from tests.fakes.scripted_service import Answer, Seen
 
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-CLIENT, SECRET = "reconciler", "cl1ent-s3cret"
-SCOPES = ("SCIM.ReadWrite", "User.ReadWrite", "scim:users:write", "scim:groups:write", "scim:write", "scim:read")
-
-PEOPLE = """\
-kind: Users
-defaults: {active: true}
-items:
-  - {userName: ann@example.com, name: {givenName: Ann, familyName: Lee}, emails: [{value: a@example.com}], title: Agent}
-  - {userName: bob@example.com, name: {givenName: Bob, familyName: Ray}, emails: [{value: b@example.com}], title: Agent}
-  - {userName: cyd@example.com, name: {givenName: Cyd, familyName: Poe}, emails: [{value: c@example.com}], title: Coach}
-"""
-GROUPS = """\
-kind: Groups
-items:
-  - {displayName: Support, members: [{user: ann@example.com}, {user: bob@example.com}]}
-  - {displayName: Sales, members: [{user: cyd@example.com}]}
-"""
 DAN = """\
 kind: User
 userName: dan@example.com
@@ -51,59 +33,6 @@ name: {givenName: Dan, familyName: Fox}
 emails: [{value: d@example.com}]
 groups: [Support, Sales, New]
 """
-LEAD = "title: Lead}"
-"""What Bob's line ends with after a promotion."""
-
-Open = Callable[..., Quirky]
-
-
-@pytest.fixture
-def open_tenant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """An embedded tenant, and three people and two groups declared for it; `settled` has them applied already."""
-    with ExitStack() as stack:
-
-        def run(
-            *, profile: str = "cxone", settled: bool = True, sandbox: Mapping[str, Any] | None = None, **settings: Any
-        ) -> Quirky:
-            client = Client(CLIENT, SECRET, SCOPES)
-            config = SandboxConfig(token=TOKEN, profile=profile, clients=(client,), **(sandbox or {}))  # type: ignore[arg-type]
-            service = service_of(stack.enter_context(SandboxServer(config)))
-
-            def hook(seen: Seen, pass_on: PassOn) -> Answer:
-                return behind.quirk(seen, pass_on)
-
-            hop, origin = stack.enter_context(interposed(service.origin, hook))
-            behind = Quirky(Workplace(tmp_path, monkeypatch), service, hop, origin)
-            behind.work.environ = {"CXONE_CLIENT_ID": CLIENT, "CXONE_CLIENT_SECRET": SECRET}
-            behind.settings(profile=profile)
-            behind.work.write("acme/people.yaml", PEOPLE)
-            behind.work.write("acme/groups.yaml", GROUPS)
-            if settled:
-                behind.work.converge()
-            behind.settings(profile=profile, **settings)
-            return behind
-
-        yield run
-
-
-def _promote(tenant: Quirky) -> None:
-    """Bob gets another title."""
-    tenant.work.edit(
-        "acme/people.yaml",
-        "emails: [{value: b@example.com}], title: Agent}",
-        f"emails: [{{value: b@example.com}}], {LEAD}",
-    )
-
-
-def _move(tenant: Quirky) -> None:
-    """Cyd joins Support."""
-    tenant.work.edit(
-        "acme/groups.yaml", "{user: bob@example.com}]", "{user: bob@example.com}, {user: cyd@example.com}]"
-    )
-
-
-def _done(ended: Ended) -> None:
-    assert ended.code == 0, ended.out + ended.err
 
 
 def _bulks(tenant: Quirky) -> list[dict[str, Any]]:
@@ -124,7 +53,7 @@ def test_d1_token_scim_and_configuration_have_origins_of_their_own(open_tenant: 
             "serviceProviderConfigUrl": f"{at}/api/scim/v2/ServiceProviderConfig",
         }
         tenant.settings(profile="cxone", scim=urls, auth=auth)
-        _done(tenant.apply())
+        done(tenant.apply())
         assert set(tokens.lines) == {"POST /oauth/token"}
         assert set(config.lines) == {"GET /api/scim/v2/ServiceProviderConfig"}
         assert not any("oauth" in line or "ServiceProviderConfig" in line for line in tenant.hop.lines)
@@ -146,7 +75,7 @@ def test_d1_a_tenant_of_which_only_the_name_is_known_is_at_the_host_of_the_group
 def test_d2_the_configuration_of_cxone_has_a_base_path_of_its_own(open_tenant: Open, profile: str, path: str) -> None:
     """D2: users and groups at `/scim/v2`, the ServiceProviderConfig as the profile has it."""
     tenant = open_tenant(profile=profile, settled=False)
-    _done(tenant.apply())
+    done(tenant.apply())
     assert f"GET {path}" in tenant.hop.lines
     assert {line.partition("?")[0] for line in tenant.hop.lines if "Config" not in line and line.startswith("GET")} >= {
         "GET /scim/v2/Users",
@@ -203,11 +132,11 @@ def test_d32_a_base_url_from_the_environment_is_used_and_one_in_git_wins(open_te
     tenant = open_tenant(settled=False)
     written = tenant.work.tenant("", profile="cxone", scim={})
     tenant.work.environ["CXONE_BASE_URL"] = tenant.origin
-    _done(tenant.apply())
+    done(tenant.apply())
     assert "POST /scim/v2/Bulk" in tenant.hop.lines
     tenant.work.environ["CXONE_BASE_URL"] = "https://elsewhere.example"
     tenant.settings(profile="cxone")
-    _done(tenant.apply())
+    done(tenant.apply())
     tenant.work.write("acme/tenant.yaml", json.dumps(written))
     tenant.work.write("beta/tenant.yaml", json.dumps({**written, "name": "beta"}))
     told = tenant.work.run("validate")
@@ -257,7 +186,7 @@ def test_d6_a_token_of_299_seconds_is_replaced_a_minute_early(open_tenant: Open)
         return Answer(200, {**document(answer), "expires_in": 299})
 
     tenant.quirk = quirk
-    _done(tenant.apply())
+    done(tenant.apply())
     assert len(asked) > 3
     assert max(ages) <= 239
 
@@ -278,7 +207,7 @@ def test_d7_the_media_type_is_that_of_the_dialect_and_any_is_read(
         return Answer(answer.status, answer.body, {**answer.headers, "Content-Type": answered})
 
     tenant.quirk = quirk
-    _done(tenant.apply())
+    done(tenant.apply())
     sent = [seen for seen in tenant.hop.seen if seen.body]
     assert sent
     assert {seen.headers["content-type"] for seen in sent} == {media_type}
@@ -290,7 +219,7 @@ def test_d7_the_media_type_is_that_of_the_dialect_and_any_is_read(
 def test_d8_paths_inside_bulk_have_the_prefix_of_the_dialect(open_tenant: Open, prefix: str) -> None:
     """D8: `/Users` as the RFC has it, or `/scim/v2/Users`."""
     tenant = open_tenant(settled=False, dialect={"bulkPath": prefix} if prefix else {})
-    _done(tenant.apply())
+    done(tenant.apply())
     paths = {operation["path"] for bulk in _bulks(tenant) for operation in bulk["Operations"]}
     assert paths == {f"{prefix}/Users", f"{prefix}/Groups"}
 
@@ -304,7 +233,7 @@ def test_d9_d10_operations_are_told_apart_as_the_dialect_says(
 ) -> None:
     """D9: `id` and `bulkId` alike, or `bulkId` alone; D10: the URN of the RFC, and no `failOnErrors`."""
     tenant = open_tenant(profile=profile, settled=False, dialect=dialect)
-    _done(tenant.apply())
+    done(tenant.apply())
     for bulk in _bulks(tenant):
         assert set(bulk) == {"schemas", "Operations"}
         assert bulk["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"]
@@ -318,7 +247,7 @@ def test_d9_results_are_matched_by_any_name_and_never_by_place(open_tenant: Open
     """D9: in any order, by `bulkId` or `id`, else by the resource in `location`; one fails, and it is the right one."""
     tenant = open_tenant()
     tenant.work.edit("acme/people.yaml", "title: Coach}", LEAD)
-    _promote(tenant)
+    promote(tenant)
     bob = tenant.id_of("Users", "bob@example.com")
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
@@ -359,7 +288,7 @@ def test_d11_d12_results_count_whatever_the_spelling_of_their_status(
         return Answer(answered, {"Operations": results})
 
     tenant.quirk = quirk
-    _done(tenant.apply())
+    done(tenant.apply())
     assert set(tenant.work.outcomes().values()) == {"applied"}
 
 
@@ -378,7 +307,7 @@ def test_d11_d25_a_job_is_asked_after_and_its_words_are_read_in_any_case(
         return Answer(200, {**job, "status": spelt(job["status"])})
 
     tenant.quirk = quirk
-    _done(tenant.apply())
+    done(tenant.apply())
     assert set(tenant.work.outcomes().values()) == {"applied"}
     polls = [line for line in tenant.hop.lines if line.startswith("GET /scim/v2/Bulk/")]
     assert len(polls) == 3 * len(_bulks(tenant))
@@ -399,7 +328,7 @@ def test_d11_d25_a_job_is_asked_after_and_its_words_are_read_in_any_case(
 def test_d13_what_a_service_says_about_a_failed_operation_is_reported(open_tenant: Open, told: dict[str, Any]) -> None:
     """D13: three topics, three shapes; nothing of it is lost (P1)."""
     tenant = open_tenant()
-    _promote(tenant)
+    promote(tenant)
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
         if seen.path != "/scim/v2/Bulk":
@@ -439,10 +368,10 @@ def test_d14_the_envelope_is_that_of_the_dialect(open_tenant: Open, patch: str, 
     """D14, defect P10: `legacy` has the schema of the resource and lower-case `operations`, and the same in them."""
     dialect = {"patch": patch, "bulk": bulk, "groupUpdate": "patch"}
     tenant = open_tenant(dialect=dialect)
-    _promote(tenant)
-    _move(tenant)
+    promote(tenant)
+    move(tenant)
     tenant.quirk = _strict(legacy=patch == "legacy")
-    _done(tenant.apply())
+    done(tenant.apply())
     messages = {write.path.split("/")[1]: write.body for write in tenant.writes}
     name = "operations" if patch == "legacy" else "Operations"
     assert messages["Users"][name] == [{"op": "replace", "path": "title", "value": "Lead"}]
@@ -459,7 +388,7 @@ def test_d14_legacy_deactivation_is_that_of_the_provisioning_topic(open_tenant: 
     tenant = open_tenant(dialect={"patch": "legacy", "bulk": "off"})
     tenant.work.edit("acme/people.yaml", "title: Coach}", "title: Coach, active: false}")
     tenant.quirk = _strict(legacy=True)
-    _done(tenant.apply("--allow=removal-share", "--allow=access-loss", "--allow=membership-share"))
+    done(tenant.apply("--allow=removal-share", "--allow=access-loss", "--allow=membership-share"))
     (write,) = tenant.writes
     assert (write.method, write.path) == ("PATCH", f"/Users/{tenant.id_of('Users', 'cyd@example.com')}")
     assert write.version
@@ -473,9 +402,9 @@ def test_d14_legacy_deactivation_is_that_of_the_provisioning_topic(open_tenant: 
 def test_q1_op_is_spelt_as_the_dialect_says(open_tenant: Open, op_case: str) -> None:
     """Q1: `opCase`, for the service that accepts capitals only."""
     tenant = open_tenant(dialect={"opCase": op_case, "groupUpdate": "patch"})
-    _promote(tenant)
-    _move(tenant)
-    _done(tenant.apply())
+    promote(tenant)
+    move(tenant)
+    done(tenant.apply())
     spelt = {operation["op"] for write in tenant.writes for operation in write.operations}
     assert spelt == ({"replace", "add"} if op_case == "lower" else {"Replace", "Add"})
 
@@ -485,7 +414,7 @@ def test_q1_op_is_spelt_as_the_dialect_says(open_tenant: Open, op_case: str) -> 
 def test_d15_d33_an_update_may_answer_with_or_without_the_resource(open_tenant: Open, status: int, verb: str) -> None:
     """D15: 200 and 204; D33: a PUT may also say 201. Each is proven by reading."""
     tenant = open_tenant(dialect={"bulk": "off", "userUpdate": verb})
-    _promote(tenant)
+    promote(tenant)
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
         answer = pass_on()
@@ -497,7 +426,7 @@ def test_d15_d33_an_update_may_answer_with_or_without_the_resource(open_tenant: 
         return Answer(201 if verb == "put" else 200, answer.body, answer.headers)
 
     tenant.quirk = quirk
-    _done(tenant.apply())
+    done(tenant.apply())
     assert tenant.work.outcomes() == {"User/bob@example.com": "applied"}
 
 
@@ -516,9 +445,9 @@ def test_d19_the_verb_of_an_update_is_that_of_the_dialect(
 ) -> None:
     """D19: [provision] patches users, [groups] replaces groups; where PATCH is off everything is replaced."""
     tenant = open_tenant(profile=profile, dialect=dialect)
-    _promote(tenant)
-    _move(tenant)
-    _done(tenant.apply())
+    promote(tenant)
+    move(tenant)
+    done(tenant.apply())
     assert {write.path.split("/")[1]: write.method for write in tenant.writes} == verbs
     assert tenant.is_settled()
 
@@ -562,14 +491,14 @@ def test_d16_d18_users_are_addressed_by_user_name_and_referred_to_by_id(
     tenant = open_tenant(settled=False, dialect=dialect)
     tenant.quirk = _by_name
     ids = {}
-    _done(tenant.apply())
+    done(tenant.apply())
     ids = {name: user["id"] for name, user in tenant.service.all("Users").items()}
-    _promote(tenant)
-    _move(tenant)
+    promote(tenant)
+    move(tenant)
     tenant.work.edit(
         "acme/people.yaml", "title: Coach}", "title: Coach, enterprise: {manager: {userName: bob@example.com}}}"
     )
-    _done(tenant.apply())
+    done(tenant.apply())
     users = {write.path: write for write in tenant.writes if write.path.startswith("/Users")}
     assert set(users) == {"/Users/bob%40example.com", "/Users/cyd%40example.com"}
     assert all(write.version for write in users.values()) is (etag == "auto")
@@ -590,13 +519,13 @@ def test_d16_a_rename_is_sent_to_the_old_name_and_costs_what_was_estimated(open_
     tenant.work.edit("acme/groups.yaml", "{user: bob@example.com}", "{user: robért+ray@example.com}")
     plan = tenant.plan()
     bob = tenant.id_of("Users", "bob@example.com")
-    _done(tenant.apply("--allow=identity-reuse"))
+    done(tenant.apply("--allow=identity-reuse"))
     assert [write.path for write in tenant.writes] == ["/Users/bob%40example.com"]
     assert len(tenant.hop.seen) == plan["inventory"]["requests"] + plan["estimate"]["requests"]
     assert tenant.id_of("Users", "robért+ray@example.com") == bob
     assert tenant.is_settled()
     tenant.work.edit("acme/people.yaml", "familyName: Ray}", "familyName: Rays}")
-    _done(tenant.apply())
+    done(tenant.apply())
     assert [write.path for write in tenant.writes] == ["/Users/rob%C3%A9rt%2Bray%40example.com"]
 
 
@@ -615,9 +544,9 @@ def test_d17_the_create_of_a_user_names_groups_and_nothing_is_done_twice(
     tenant = open_tenant(dialect=dialect, sandbox={"quirks": Quirks(ignores_inline_groups=not honoured)})
     tenant.work.write("acme/dan.yaml", DAN)
     tenant.work.write("acme/new.yaml", "kind: Group\ndisplayName: New\n")
-    _move(tenant)
+    move(tenant)
     plan = tenant.plan()
-    _done(tenant.apply())
+    done(tenant.apply())
     creates = [write for write in tenant.writes if (write.method, write.path) == ("POST", "/Users")]
     assert [write.body["groups"] for write in creates] == [[{"value": "Sales"}, {"value": "Support"}]]
     updated = [write.path for write in tenant.writes if write.path.startswith("/Groups/")]
@@ -635,7 +564,7 @@ def test_d17_the_create_of_a_user_names_groups_and_nothing_is_done_twice(
 def test_d17_groups_are_not_in_users_unless_the_dialect_says_so(open_tenant: Open) -> None:
     """Defect P10: `groups` is read-only in the RFC; members of groups carry memberships ([groups])."""
     tenant = open_tenant(settled=False)
-    _done(tenant.apply())
+    done(tenant.apply())
     creates = [write for write in tenant.writes if write.path == "/Users"]
     assert len(creates) == 3
     assert not any("groups" in write.body for write in creates)
@@ -649,7 +578,7 @@ def test_d17_groups_are_not_in_users_unless_the_dialect_says_so(open_tenant: Ope
 def test_d20_both_codes_are_a_conflict_to_be_judged(open_tenant: Open, status: int, same: bool) -> None:
     """D20: 412 [directory] and 409 [groups]: read again; what others changed of ours stays, the rest goes through."""
     tenant = open_tenant(dialect={"bulk": "off"})
-    _promote(tenant)
+    promote(tenant)
     foreign: list[str] = []
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
@@ -672,7 +601,7 @@ def test_d20_both_codes_are_a_conflict_to_be_judged(open_tenant: Open, status: i
 def test_d21_a_failed_validation_is_final(open_tenant: Open, status: int, bulk: str) -> None:
     """D21: neither is sent again, and the detail is shown."""
     tenant = open_tenant(dialect={"bulk": bulk})
-    _promote(tenant)
+    promote(tenant)
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
         return pass_on() if seen.method == "GET" else refused(status, "Lead is no title here")
@@ -694,7 +623,7 @@ def test_d22_a_busy_service_is_waited_for(
 ) -> None:
     """D22: as long as the header says, else with jitter up to 2, 4, 8, ... 60 s."""
     tenant = open_tenant(dialect={"bulk": "off"})
-    _promote(tenant)
+    promote(tenant)
     busy: list[int] = []
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
@@ -705,7 +634,7 @@ def test_d22_a_busy_service_is_waited_for(
 
     tenant.quirk = quirk
     tenant.work.clock.slept.clear()
-    _done(tenant.apply())
+    done(tenant.apply())
     slept = [seconds for seconds in tenant.work.clock.slept if seconds > 0.01]
     assert (
         slept == waits
@@ -766,7 +695,7 @@ def test_d26_the_enterprise_extension_may_be_listed_as_supported(open_tenant: Op
     tenant.work.write(
         "acme/provider.yaml", f"kind: ServiceProviderConfig\nschemasSupported: {json.dumps(urns)}\nvendorVersion: '9'\n"
     )
-    _done(tenant.apply())
+    done(tenant.apply())
     assert set(before) <= set(urns)
     assert set(_configuration(tenant)["schemasSupported"]) == set(urns)
 
@@ -794,7 +723,7 @@ def test_d27_d28_the_configuration_is_written_in_the_shape_of_the_dialect(open_t
         return Answer(200, dict(seen_as), {"ETag": '"2"'}) if seen_as else pass_on()
 
     tenant.quirk = quirk
-    _done(tenant.apply("--allow=self-lockout"))
+    done(tenant.apply("--allow=self-lockout"))
     (document_,) = written
     names = {"cxone": ["bulkConfig", "filterConfig", "sortConfig"], "rfc": ["bulk", "filter", "sort"]}
     assert {name for name in document_ if re.match("bulk|filter|sort", name)} == set(names[shape])

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.errors import ScimMalformed, ScimRejected, ScimUnreachable
 from reconciler.model.change import Precondition, PreconditionKind
+from reconciler.model.dialect import Dialect
 from reconciler.model.outcome import Outcome
 from reconciler.model.resource import ENTERPRISE_SCHEMA, DesiredGroup, DesiredUser, Kind, LiveGroup, LiveUser
 from reconciler.model.tenant import Limits
@@ -645,3 +646,52 @@ def test_the_run_stops_where_reading_finds_the_service_gone() -> None:
 
 def _away(*_: Any, **__: Any) -> Any:
     raise ScimUnreachable("gone", maybe_sent=False)
+
+
+def test_d16_what_waits_behind_a_rename_goes_to_the_new_name() -> None:
+    """cxone.md D16: a chain of names in which somebody's manager is only there once the name is free."""
+    service = DirectoryService(bulk_supported=False, keyed_by_name=True)
+    service.add_user("u1", "a", externalId="x1")
+    service.add_user("u2", "b", externalId="x2")
+    wanted = desired_state(
+        desired_user("a", externalId="x3"),
+        desired_user("b", externalId="x1"),
+        desired_user("c", externalId="x2", enterprise={"manager": {"userName": "a"}}),
+    )
+    world = World(service, wanted, tenant_for(dialect=Dialect(user_key="userName")), capabilities_of(service))
+    run = world.run()
+    assert applied(run)
+    assert [(method, path) for method, path, _ in service.sent] == [
+        ("PATCH", "/Users/b"),
+        ("PATCH", "/Users/a"),
+        ("POST", "/Users"),
+        ("PATCH", "/Users/c"),
+    ]
+    assert run.requests == run.plan.estimate.requests
+
+
+def test_d17_a_group_whose_own_change_failed_is_not_joined_by_a_create() -> None:
+    """cxone.md D17: what is not carried out is not carried out by the back door either."""
+    service = _two()
+    service.inline_groups = True
+    service.add_group("g1", "Team", "u1")
+    service.fault_for = lambda number, method, path: Fault(refuse=(403, None)) if path == "/Groups/g1" else Fault()
+    wanted = desired_state(desired_user("eve"), desired_group("Team", members=[{"user": "eve"}]))
+    dialect = Dialect(inline_groups=True, bulk="off")
+    world = World(service, wanted, tenant_for(dialect=dialect), capabilities_of(service))
+    run = world.run()
+    assert run.outcomes == {"User/eve": APPLIED, "Group/Team": FAILED}
+    assert service.members_of("Team") == {"ann"}
+
+
+def test_d17_a_namesake_is_never_joined_by_name() -> None:
+    """cxone.md D17: of two groups with one name the wrong one might be meant; the id says which."""
+    service = _two()
+    service.inline_groups = True
+    service.add_group("g1", "Team", externalId="ours")
+    service.add_group("g2", "team", externalId="theirs")
+    wanted = desired_state(desired_user("eve"), desired_group("Team", externalId="ours", members=[{"user": "eve"}]))
+    world = World(service, wanted, tenant_for(dialect=Dialect(inline_groups=True)), capabilities_of(service))
+    assert applied(world.run())
+    assert service.groups["g2"]["members"] == []
+    assert service.groups["g1"]["members"] == [service.id_of("eve")]

@@ -137,6 +137,23 @@ def test_nested_created_groups_go_children_first() -> None:
     assert [step.change.key.name for step in steps] == [f"g{n:05}" for n in reversed(range(3000))]
 
 
+@given(st.permutations(["a", "b", "c"]))
+def test_a_name_never_waits_for_a_manager(order: list[str]) -> None:
+    """Whoever has the name has to free it first; of a cycle only the manager can come later."""
+    changes = {
+        "a": _create("User/a"),
+        "b": build_change("User/b", attributes=[("userName", "a", "b")]),
+        "c": build_change("User/c", attributes=[("userName", "b", "c"), (MANAGER_PATH, None, "a")]),
+    }
+    steps = to_steps([changes[name] for name in order], SENDING)
+    assert [(step.change.key.name, [a.path for a in step.attributes]) for step in steps] == [
+        ("c", ["userName"]),
+        ("b", ["userName"]),
+        ("a", ["userName"]),
+        ("c", [MANAGER_PATH]),
+    ]
+
+
 def test_a_display_name_of_a_user_frees_no_user_name() -> None:
     """Only names by which others can be known are waited for."""
     changes = (
