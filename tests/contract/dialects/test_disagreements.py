@@ -152,7 +152,7 @@ def test_d32_a_base_url_from_the_environment_is_used_and_one_in_git_wins(open_te
 def test_d4_d5_credentials_stand_where_the_dialect_says_and_scopes_are_asked_for_as_written(
     open_tenant: Open, client_auth: str, scopes: list[str]
 ) -> None:
-    """D4: in the header or in the form, never in both; D5: any vocabulary, joined by blanks and never by commas."""
+    """D4: in the header or in the form, never in both; D5: any vocabulary, joined by blanks, and no more (C7)."""
     auth = {"type": "oauth2", "clientId": CLIENT, "clientSecret": "${env:CXONE_CLIENT_SECRET}", "scopes": scopes}
     tenant = open_tenant(settled=False, auth=auth, dialect={"clientAuth": client_auth})
     tenant.work.run("doctor", "acme")
@@ -561,7 +561,7 @@ def test_d17_the_create_of_a_user_names_groups_and_nothing_is_done_twice(
     assert tenant.is_settled()
 
 
-def test_d17_groups_are_not_in_users_unless_the_dialect_says_so(open_tenant: Open) -> None:
+def test_d17_p10_groups_are_not_in_users_unless_the_dialect_says_so(open_tenant: Open) -> None:
     """Defect P10: `groups` is read-only in the RFC; members of groups carry memberships ([groups])."""
     tenant = open_tenant(settled=False)
     done(tenant.apply())
