@@ -8,7 +8,7 @@ Map of the package, top to bottom; imports point down (checked by import-linter)
     settings     options and environment as frozen values
     applier      plan -> requests -> outcomes -> proof
     desired      YAML -> DesiredState; the only home of yaml
-    ledger       git plumbing: the revision of the desired state; the chain of receipts will live here
+    ledger       git plumbing: attempts and receipts of each tenant, desired states of earlier commits
     planner      (base, desired, live) -> Plan; pure
     planfile     Plan and Receipt <-> JSON, sealed
     report       Plan or ApplyResult -> text, markdown, json; the only home of jinja2

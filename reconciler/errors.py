@@ -9,6 +9,7 @@
         GuardRefused                  a guard says no (exit 4)
         StalePlan                     not what was approved (exit 5)
         InvalidPlanFile               damaged, forged, or for somebody else (exit 5)
+        LedgerRefused                 what git declared before is not known, or may not be written to (exit 4)
       ScimError                       the service
         ScimUnreachable               no answer; `sent` says whether the request may have arrived
         ScimRejected                  an error answer
@@ -23,6 +24,7 @@ Errors carry fields and build their text from them. The CLI prints message, cont
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -111,6 +113,36 @@ class InvalidPlanFile(PlanError):
     """A plan file that is damaged, edited, of an unknown version, or made for another target."""
 
     reference = "invalid-plan-file"
+
+
+class LedgerReason(StrEnum):
+    """Why the ledger is not to be relied on, or not to be written to (SPEC section 7.1)."""
+
+    MISSING = "missing"
+    REWOUND = "rewound"
+    NOT_AN_ANCESTOR = "not an ancestor"
+    UNSIGNED = "unsigned"
+    OTHER_TARGET = "other target"
+    OTHER_FOLDER = "other folder"
+    DIRTY = "dirty"
+    OPEN_ATTEMPT = "open attempt"
+    FORGED = "forged"
+    MOVED = "moved"
+    NOT_THE_FIRST = "not the first run"
+    UNREACHABLE = "unreachable"
+    UNREADABLE = "unreadable"
+
+
+class LedgerRefused(PlanError):
+    """The ledger of a tenant is not to be relied on, or not to be written to, for `reason`."""
+
+    reference = "ledger"
+
+    def __init__(
+        self, reason: LedgerReason, message: str, *, context: str | None = None, hint: str | None = None
+    ) -> None:
+        self.reason = reason
+        super().__init__(message, context=context, hint=hint)
 
 
 class ScimError(ReconcilerError):

@@ -14,6 +14,7 @@ from reconciler.errors import (
     DesiredStateError,
     GuardRefused,
     InvalidPlanFile,
+    LedgerRefused,
     ReconcilerError,
     StalePlan,
     UsageError,
@@ -26,6 +27,7 @@ _EXITS: dict[type[ReconcilerError], Exit] = {
     DesiredStateError: Exit.INVALID,
     AmbiguousMatch: Exit.INVALID,
     GuardRefused: Exit.REFUSED,
+    LedgerRefused: Exit.REFUSED,
     StalePlan: Exit.STALE,
     InvalidPlanFile: Exit.STALE,
 }

@@ -1,1 +1,1 @@
-"""Git plumbing: the revision the desired state comes from. The chain of attempts and receipts will live here."""
+"""Git plumbing: the chain of attempts and receipts of each tenant, and the desired state of earlier commits."""

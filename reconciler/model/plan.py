@@ -14,6 +14,19 @@ from reconciler.model.resource import Kind
 PLAN_FORMAT_VERSION = "1.0"
 
 
+class Selection(StrEnum):
+    """Which part of what git wants a plan is about.
+
+    REVOKE: deactivations, and removals of memberships, roles and entitlements. SAFE: everything that takes nothing away
+    and needs nothing that does. HELD: the rest of SAFE.
+    """
+
+    ALL = "all"
+    REVOKE = "revoke"
+    SAFE = "safe"
+    HELD = "held"
+
+
 class Verdict(StrEnum):
     """What a guard says about a plan."""
 
@@ -126,8 +139,27 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Care:
+    """Which live ids git has a say about, for the memory of the run; it is no part of what is approved or saved.
+
+    `declared` are those that git declares, `former` those that it declared before or whose membership it stated, and
+    does not any more. `waiting` are those of which something may be left to do that the plan does not hold: the service
+    does not show enough, or only a part of the plan was asked for. `unplanned` counts what is left besides: what git
+    gave up and an incomplete list does not show, and what was not asked for.
+    """
+
+    declared: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
+    former: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
+    waiting: frozenset[str] = frozenset()
+    unplanned: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Changes in the order in which they take effect, and all that a reviewer needs to judge them."""
+    """Changes in the order in which they take effect, and all that a reviewer needs to judge them.
+
+    `care` is there in a plan that was made from the desired state, and None in one that comes from a file.
+    """
 
     tool: str
     tenant: str
@@ -143,6 +175,7 @@ class Plan:
     guards: tuple[GuardVerdict, ...] = ()
     estimate: Estimate = field(default_factory=Estimate)
     digest: str = ""
+    care: Care | None = field(default=None, compare=False, repr=False)
 
     @property
     def refused_by(self) -> tuple[GuardVerdict, ...]:

@@ -63,7 +63,8 @@ class History:
 
     `users` and `groups` hold, by live id, what git declared, oldest first; `members` the ids that git stated as members
     of a group. `skipped` are ids that some state did not declare any more although an older one did: a run may have
-    removed them. `gone` are the (kind, externalId or folded name) that the last proven state has and live has not.
+    removed them. `gone` are the (kind, externalId or folded name) that the last proven state has and live has not;
+    `unfound` those that any state has that counts.
     """
 
     users: Mapping[str, tuple[Past, ...]] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class History:
     members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
     gone: frozenset[tuple[Kind, str]] = frozenset()
+    unfound: frozenset[tuple[Kind, str]] = frozenset()
 
     def of(self, identifier: str) -> tuple[Past, ...]:
         """What git declared about one live resource."""
@@ -117,7 +119,8 @@ class _Recollection:
     groups: dict[str, list[Past]] = field(default_factory=dict)
     first_seen: dict[str, int] = field(default_factory=dict)
     members: dict[str, set[str]] = field(default_factory=dict)
-    gone: set[tuple[Kind, str]] = field(default_factory=set)
+    gone: frozenset[tuple[Kind, str]] = frozenset()
+    unfound: set[tuple[Kind, str]] = field(default_factory=set)
 
     def lay(self, position: int) -> Laid:
         """A state of the base against the live state."""
@@ -140,8 +143,10 @@ class _Recollection:
         for group, stated in stated_members(laid.users, laid.groups, laid.directory).items():
             if self._counts(group, position):
                 self.members.setdefault(group, set()).update(stated)
+        unfound = frozenset(identity_of(document) for document in _unmatched(laid, self.people))
+        self.unfound |= unfound
         if position == 0 and self.base.known is not None:
-            self.gone = {identity_of(document) for document in _unmatched(laid, self.people)}
+            self.gone = unfound
 
     def result(self) -> History:
         """All of it."""
@@ -152,7 +157,8 @@ class _Recollection:
             groups={key: tuple(found) for key, found in self.groups.items()},
             members={key: frozenset(stated) for key, stated in self.members.items()},
             skipped=frozenset(key for key, found in pasts.items() if len(found) < total - self.first_seen[key]),
-            gone=frozenset(self.gone),
+            gone=self.gone,
+            unfound=frozenset(self.unfound),
         )
 
     def _counts(self, identifier: str, position: int) -> bool:

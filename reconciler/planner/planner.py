@@ -17,10 +17,12 @@ from reconciler.model.change import Action, Change, MembershipChange
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.plan import (
     Capabilities,
+    Care,
     DesiredRevision,
     Finding,
     Inventory,
     Plan,
+    Selection,
     Summary,
     Verdict,
 )
@@ -64,7 +66,7 @@ from reconciler.planner.pending import (
 from reconciler.planner.references import Directory, Target, build_directory
 from reconciler.planner.removal import Removing, remove_orphans
 from reconciler.planner.rules import Rules
-from reconciler.planner.selection import Selection, revocations, split_safe
+from reconciler.planner.selection import revocations, split_safe
 from reconciler.semantics.digest import change_digest, plan_digest
 from reconciler.semantics.nearest import Nearest
 
@@ -107,6 +109,7 @@ class _Draft:
     unmanaged: int = 0
     declared: Mapping[Kind, int] = field(default_factory=dict)
     leaving: Sequence[str] = ()
+    care: Care | None = None
 
 
 def build_plan(inputs: PlanInputs) -> Plan:
@@ -199,8 +202,28 @@ def build_plan(inputs: PlanInputs) -> Plan:
             for kind, there in ((Kind.USER, live.users), (Kind.GROUP, live.groups))
         ),
         declared={Kind.USER: len(desired.users), Kind.GROUP: len(desired.groups)},
+        care=Care(
+            declared={kind: frozenset(ids) for kind, ids in matched.items()},
+            former={
+                Kind.USER: frozenset(history.users.keys() - matched[Kind.USER]),
+                Kind.GROUP: frozenset((history.groups.keys() | history.members.keys()) - matched[Kind.GROUP]),
+            },
+            waiting=frozenset(delta.group for delta in deltas if delta.unreadable and isinstance(delta.group, str)),
+            unplanned=_lost(history, desired, live),
+        ),
     )
-    return _assemble(inputs, _selected(inputs, draft))
+    selected = _selected(inputs, draft)
+    return _assemble(inputs, replace(selected, care=_without_the_rest(draft, selected.changes)))
+
+
+def _without_the_rest(draft: _Draft, selected: Sequence[Change]) -> Care | None:
+    """What git has a say about, what was not selected being still to be done."""
+    kept = {change.key: change for change in selected}
+    rest = [change for change in draft.changes if kept.get(change.key) != change]
+    if draft.care is None or not rest:
+        return draft.care
+    waiting = draft.care.waiting | {change.id for change in rest if change.id is not None}
+    return replace(draft.care, waiting=waiting, unplanned=draft.care.unplanned + len(rest))
 
 
 def _selected(inputs: PlanInputs, draft: _Draft) -> _Draft:
@@ -218,6 +241,16 @@ def _selected(inputs: PlanInputs, draft: _Draft) -> _Draft:
             accepted = violating(draft.changes)
             parts = split_safe(draft.changes, lambda changes: violating(changes) - accepted)
             return replace(draft, changes=parts.safe if inputs.selection is Selection.SAFE else parts.held)
+
+
+def _lost(history: History, desired: DesiredState, live: LiveState) -> int:
+    """How many resources that git gave up an incomplete list does not show: they may be there all the same."""
+    incomplete = {kind for kind in (Kind.USER, Kind.GROUP) if not live.certificate(kind).complete}
+    doubtful = {identity for identity in history.unfound if identity[0] in incomplete}
+    if not doubtful:
+        return 0
+    still = {identity_of(user) for user in desired.users} | {identity_of(group) for group in desired.groups}
+    return len(doubtful - still)
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,6 +504,7 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
         guards=guards,
         estimate=estimate,
         digest=plan_digest((change.digest for change in changes), judged.access.gains),
+        care=draft.care,
     )
 
 

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 from reconciler.messages.operations import access_values, label_of, narrows
 from reconciler.model.change import Action, AttributeChange, Change, MembershipChange
 
 _ACCESS = ("roles", "entitlements")
-
-
-class Selection(StrEnum):
-    """Which part of what git wants a plan is about.
-
-    REVOKE: deactivations, and removals of memberships, roles and entitlements. SAFE: everything that takes nothing away
-    and needs nothing that does. HELD: the rest of SAFE.
-    """
-
-    ALL = "all"
-    REVOKE = "revoke"
-    SAFE = "safe"
-    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
