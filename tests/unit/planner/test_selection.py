@@ -8,9 +8,9 @@ from hypothesis import given, settings
 
 from reconciler.messages.operations import narrows
 from reconciler.model.change import Action
+from reconciler.model.plan import Selection
 from reconciler.model.state import Exclusive
 from reconciler.planner.planner import build_plan
-from reconciler.model.plan import Selection
 from tests.fakes.directory_service import DirectoryService
 from tests.properties.organisations import worlds
 from tests.states import World, applied, desired_group, desired_state, desired_user

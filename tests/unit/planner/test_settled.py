@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.model.outcome import ApplyResult, ChangeResult, Outcome, Residual, ResidualCause
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Plan, Selection
 from reconciler.model.resource import DesiredUser, Kind
 from reconciler.model.state import BaseState, Certificate, DesiredState, LiveState, Standing
 from reconciler.model.tenant import Removal, UserRemoval
@@ -193,3 +193,14 @@ def test_changes_are_counted_by_what_the_guards_count() -> None:
         "updated": {"User": 1, "Group": 1},
         "removed": {"User": 1, "Group": 0},
     }
+
+
+@pytest.mark.parametrize("selection", [Selection.SAFE, Selection.REVOKE, Selection.HELD])
+def test_what_was_not_selected_is_not_settled(selection: Selection) -> None:
+    """SPEC 7.8: bob's removal waits under --safe-only, ann's title under --only revoke; nothing of it is forgotten."""
+    before = desired_state(user("ann"), user("bob"), user("cyd"))
+    here = world("ann", "bob", "cyd").wanting(user("ann", title="Agent"), user("cyd"))
+    plan = here.plan(base=base_of(before), selection=selection)
+    (change,) = plan.changes
+    assert settled_ids(plan, result_of(plan))[Kind.USER] == {"cyd", change.id}
+    assert not is_complete(plan, result_of(plan))
