@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Protocol
 
 from reconciler.applier.configuration import ConfigurationService, Writing, apply_configuration
@@ -24,6 +24,7 @@ from reconciler.messages.operations import (
     Sending,
     Step,
     as_written,
+    cut_to,
     id_bytes,
     label_of,
     to_operation,
@@ -36,6 +37,7 @@ from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.planner.binding import bind_labels
 from reconciler.planner.matching import find_live, index_live
+from reconciler.report.ways import WITHOUT_BULK, WITHOUT_PATCH
 from reconciler.semantics.canonical import MANAGER_PATH, Equivalences, fold
 
 MAX_ROUNDS = 3
@@ -44,6 +46,7 @@ MAX_ROUNDS = 3
 
 _NEVER_AGAIN = frozenset({Answer.ACCEPTED, Answer.ABORTED, Answer.REPEATED})
 _IN_DOUBT = frozenset({Answer.UNKNOWN, *_NEVER_AGAIN})
+_OTHER_WAY = frozenset({Answer.NO_BULK, Answer.NO_PATCH})
 
 
 class Service(Reader, Writer, ConfigurationService, Protocol):
@@ -68,11 +71,15 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One result per change, in plan order; the ids of what was written; whether the run was interrupted."""
+    """One result per change, in plan order; the ids of what was written; whether the run was interrupted.
+
+    `notes` say in plain words which other way was taken where the service does not have what it announces.
+    """
 
     results: tuple[ChangeResult, ...]
     ids: Mapping[ResourceKey, str]
     interrupted: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -99,9 +106,11 @@ class _Run:
     """The running state of one apply.
 
     `unreadable` are groups of which the plan did not see the members. `created` are the labels of what was created.
+    `sending` is the way that works, as found out so far, and `notes` tell what was found out.
     """
 
     tools: Tools
+    sending: Sending
     live: LiveState
     tracks: dict[ResourceKey, _Track]
     ids: dict[str, str]
@@ -109,6 +118,7 @@ class _Run:
     id_bytes: int
     created: set[str] = field(default_factory=set)
     created_groups: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
     def names(self) -> Names:
         """What labels mean by now."""
@@ -136,6 +146,22 @@ class _Run:
         )
         self.tools.told(track.result)
 
+    def go_another_way(self, reply: Reply) -> None:
+        """Remember that the service has no bulk, or no PATCH for one kind of resource."""
+        kind = reply.operation.step.change.key.kind
+        if reply.answer is Answer.NO_BULK and self.sending.bulk:
+            self.sending = replace(self.sending, bulk=False)
+            self.notes.append(
+                f"bulk requests are announced and not done: {WITHOUT_BULK} ({reply.cause}); "
+                "`dialect: {bulk: off}` in tenant.yaml spares the attempt"
+            )
+        elif reply.answer is Answer.NO_PATCH and self.sending.update(kind) is Update.PATCH:
+            self.sending = self.sending.by_put(kind)
+            self.notes.append(
+                f"PATCH is announced and not done on a {kind.value}: {WITHOUT_PATCH} ({reply.cause}); "
+                f"`dialect: {{{kind.value.lower()}Update: put}}` in tenant.yaml spares the attempt"
+            )
+
 
 def apply_changes(changes: Sequence[Change], live: LiveState, tools: Tools) -> Applied:
     """Send everything and settle every outcome. What the service does never raises here: it is in the results."""
@@ -155,7 +181,7 @@ def apply_changes(changes: Sequence[Change], live: LiveState, tools: Tools) -> A
         _abandon(run, "".join(("the run was interrupted", *_while_waiting(run))))
     results = [run.tracks[change.key].result for change in changes]
     ids = {key: track.id for key, track in run.tracks.items() if track.id is not None}
-    return Applied(tuple(result for result in results if result is not None), ids, interrupted)
+    return Applied(tuple(result for result in results if result is not None), ids, interrupted, tuple(run.notes))
 
 
 def _while_waiting(run: _Run) -> Iterator[str]:
@@ -178,23 +204,44 @@ def _begin(changes: Sequence[Change], steps: Sequence[Step], live: LiveState, to
         for change in changes
     }
     unreadable = frozenset(group.id for group in live.groups.values() if group.members is None)
-    return _Run(tools, live, tracks, bind_labels(changes, live).ids, unreadable, id_bytes(live))
+    return _Run(tools, tools.sending, live, tracks, bind_labels(changes, live).ids, unreadable, id_bytes(live))
 
 
-def _apply_batch(run: _Run, steps: list[Step]) -> None:
+def _apply_batch(run: _Run, steps: Sequence[Step]) -> None:
+    """Send the steps of one batch; what the service does not do the way it was sent is sent another way."""
     if steps[0].phase is Phase.CONFIGURE:
         _configure(run, run.tracks[steps[0].change.key])
         return
-    todo, unseen = steps, list[Reply]()
+    for part in _parts(run, steps):
+        undone = _apply_part(run, part)
+        if undone:
+            _apply_batch(run, undone)
+
+
+def _parts(run: _Run, steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """The steps as they fit into requests by now; two of one resource are never under way at once."""
+    cut = [cut_to(step, run.sending) for step in steps]
+    for parts in cut:
+        run.tracks[parts[0].change.key].steps_left += len(parts) - 1
+    for row in zip_longest(*cut):
+        yield [step for step in row if step is not None]
+
+
+def _apply_part(run: _Run, steps: Sequence[Step]) -> list[Step]:
+    """Send steps that do not rely on each other, at most three times; returns what is to be sent another way."""
+    todo, unseen, undone = list(steps), list[Reply](), list[Step]()
     for number in range(1, MAX_ROUNDS + 1):
         operations = [operation for step in todo if (operation := _prepare(run, step)) is not None]
-        unsettled = [*unseen, *_send(run, operations)]
+        replies = [*unseen, *_send(run, operations)]
+        unsettled = [reply for reply in replies if reply.answer not in _OTHER_WAY]
+        undone += [reply.operation.step for reply in replies if reply.answer in _OTHER_WAY]
         if not unsettled:
-            return
+            return undone
         run.tools.wait(number + 1)  # what is still under way on the service is not looked for too early
         todo, unseen = _settle_all(run, unsettled)
     for step in (*todo, *(reply.operation.step for reply in unseen)):
         _give_up(run, run.tracks[step.change.key])
+    return undone
 
 
 def _configure(run: _Run, track: _Track) -> None:
@@ -221,7 +268,7 @@ def _prepare(run: _Run, step: Step) -> Operation | None:
     if reachable is None:
         _advance(run, track)
         return None
-    sending = run.tools.sending
+    sending = run.sending
     if reachable.is_creation:
         open_groups = tuple(group for group in reachable.joins if run.tracks[group.key].result is None)
         return to_operation(replace(reachable, joins=open_groups), None, run.names(), sending, version=None)
@@ -251,7 +298,7 @@ def _compares(track: _Track, sending: Sending) -> bool:
 
 def _would_drop_members(run: _Run, step: Step) -> bool:
     """A group PUT needs its members read completely (SPEC 7.5)."""
-    return step.change.id in run.unreadable and run.tools.sending.group_update is Update.PUT
+    return step.change.id in run.unreadable and run.sending.group_update is Update.PUT
 
 
 def _read_now(run: _Run, track: _Track) -> LiveUser | LiveGroup | None:
@@ -304,7 +351,7 @@ def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
             run.tracks[operation.step.change.key].in_flight = True
 
     unsettled: list[Reply] = []
-    for replies in send_all(operations, run.tools.service, run.tools.sending, run.tools.jobs, before):
+    for replies in send_all(operations, run.tools.service, run.sending, run.tools.jobs, before):
         for reply in replies:
             track = run.tracks[reply.operation.step.change.key]
             track.in_flight = False
@@ -314,6 +361,7 @@ def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
             elif reply.answer is Answer.REFUSED:
                 run.finish(track, Outcome.FAILED, reply.cause)
             else:
+                run.go_another_way(reply)
                 unsettled.append(reply)
     return unsettled
 

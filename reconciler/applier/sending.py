@@ -34,6 +34,7 @@ from reconciler.scim.client import Written
 class Answer(Enum):
     """What the service's answer to one operation means.
 
+    NO_BULK and NO_PATCH: nothing was done, because the service does not have the way it was sent. It goes another way.
     UNKNOWN may be sent again once reading shows that it was not done. ACCEPTED and ABORTED never are, because it may
     still be done: the service took it on for later and does not say how it ended, or says that something went wrong.
     Nor is REPEATED: the client has sent it again as often as is sensible (cxone.md P3), still without a usable answer.
@@ -44,11 +45,20 @@ class Answer(Enum):
     EXISTS = "exists"
     GONE = "gone"
     REFUSED = "refused"
+    NO_BULK = "no-bulk"
+    NO_PATCH = "no-patch"
     BUSY = "busy"
     UNKNOWN = "unknown"
     ACCEPTED = "accepted"
     ABORTED = "aborted"
     REPEATED = "repeated"
+
+
+_NO_BULK = frozenset({403, 404, 405, 501})
+"""Answers by which a service does no bulk request, whatever it announces."""
+
+_NO_PATCH = frozenset({405, 501})
+"""Answers by which a service does no PATCH (RFC 7644 section 3.5.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,21 +110,64 @@ def send_all(
     """Send operations in order; yields the replies of each request, one per operation.
 
     `before` is told what is about to be sent, so that nothing is in flight that nobody knows of. A request that becomes
-    a job is answered when the job is over.
+    a job is answered when the job is over. What a service without bulk has left undone comes last, as NO_BULK.
 
     Raises:
         Fatal: after a 401, or when the service cannot be reached; its replies are those of the request that failed.
         JobOpen: a job may still be running; nothing more may be sent.
 
     """
+    patch = _Patch()
     if not sending.bulk:
         for operation in operations:
+            if (known := patch.refusal(operation)) is not None:
+                yield (known,)
+                continue
             before((operation,))
-            yield (_send_single(operation, writer),)
+            yield patch.noted((_send_single(operation, writer),))
         return
     limits = {"max_operations": sending.max_operations, "max_bytes": sending.max_payload_bytes}
-    for piece in chunk(operations, operation_bytes, **limits):
-        yield from _send_chunk(piece, writer, sending, jobs, before)
+    pieces = chunk(operations, operation_bytes, **limits)
+    for number, piece in enumerate(pieces, start=1):
+        yield tuple(known for operation in piece.items if (known := patch.refusal(operation)) is not None)
+        rest = tuple(operation for operation in piece.items if patch.refusal(operation) is None)
+        try:
+            for replies in _send_chunk(Chunk(rest, piece.payload_bytes), writer, sending, jobs, before):
+                yield patch.noted(replies)
+        except _NoBulk as refusal:
+            left = [*refusal.operations, *(operation for later in pieces[number:] for operation in later.items)]
+            yield tuple(Reply(operation=o, answer=Answer.NO_BULK, cause=_in_words(refusal.error)) for o in left)
+            return
+
+
+class _Patch:
+    """The kinds of resources that the service does no PATCH on: one refusal of each is enough."""
+
+    def __init__(self) -> None:
+        self._causes: dict[Kind, str | None] = {}
+
+    def noted(self, replies: tuple[Reply, ...]) -> tuple[Reply, ...]:
+        """The replies, after a look at them."""
+        for reply in replies:
+            if reply.answer is Answer.NO_PATCH:
+                self._causes.setdefault(reply.operation.step.change.key.kind, reply.cause)
+        return replies
+
+    def refusal(self, operation: Operation) -> Reply | None:
+        """The reply to an operation that need not be sent, or None."""
+        kind = operation.step.change.key.kind
+        if operation.method != "PATCH" or kind not in self._causes:
+            return None
+        return Reply(operation=operation, answer=Answer.NO_PATCH, cause=self._causes[kind])
+
+
+class _NoBulk(Exception):
+    """A service does no bulk request; `operations` are those of the chunk that were not done."""
+
+    def __init__(self, error: ScimRejected, operations: Sequence[Operation]) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.operations = operations
 
 
 def _send_chunk(
@@ -125,7 +178,7 @@ def _send_chunk(
     before: Callable[[Sequence[Operation]], None],
 ) -> Iterator[tuple[Reply, ...]]:
     """One bulk request; halves itself where the service finds it too large or malformed, to find the one that is."""
-    todo = [piece.items]
+    todo = [piece.items] if piece.items else []
     while todo:
         operations = todo.pop()
         if len(operations) == 1 and piece.payload_bytes > sending.max_payload_bytes:
@@ -135,6 +188,8 @@ def _send_chunk(
         try:
             yield _send_bulk(operations, writer, sending, jobs)
         except ScimRejected as error:
+            if error.status in _NO_BULK:
+                raise _NoBulk(error, [*operations, *(one for part in reversed(todo) for one in part)]) from error
             if error.status in {400, 413, 422} and len(operations) > 1:
                 middle = len(operations) // 2
                 todo += [operations[middle:], operations[:middle]]
@@ -288,6 +343,8 @@ def _answer(operation: Operation, status: int | None, scim_type: str | None) -> 
         return Answer.REFUSED if taken else Answer.STALE
     if status == 404:
         return Answer.GONE
+    if status in _NO_PATCH and operation.method == "PATCH":
+        return Answer.NO_PATCH
     if status == 400 and operation.method == "PATCH" and (scim_type or "").lower() == "notarget":
         return Answer.STALE  # what it wanted to remove is gone by now (scim-rfc.md section 10)
     return _refusal(status)

@@ -57,9 +57,10 @@ _PAYLOAD_WITHOUT_MEMBERS = 2048
 class Sending:
     """How changes reach this service: the tenant's wishes within what the service can do.
 
-    `member_batch` is the most members that one PATCH adds or removes; `versions` says whether `If-Match` guards writes.
-    `joinable` holds the names of the groups, by id, that the create of a user may name (cxone.md D17): those that are
-    there and share their name with no other, and none at all unless the dialect says so.
+    `members_alone` and `members_in_bulk` are the most members that one PATCH adds or removes, by itself and in bulk;
+    `versions` says whether `If-Match` guards writes. `joinable` holds the names of the groups, by id, that the create
+    of a user may name (cxone.md D17): those that are there and share their name with no other, and none at all unless
+    the dialect says so.
     """
 
     bulk: bool
@@ -67,10 +68,20 @@ class Sending:
     group_update: Update
     max_operations: int
     max_payload_bytes: int
-    member_batch: int
+    members_alone: int
+    members_in_bulk: int
     versions: bool
     dialect: Dialect
     joinable: Mapping[str, str]
+
+    @property
+    def member_batch(self) -> int:
+        """The most members that one PATCH adds or removes."""
+        return self.members_in_bulk if self.bulk else self.members_alone
+
+    def by_put(self, kind: Kind) -> Sending:
+        """The same for a service that does no PATCH on one kind of resource."""
+        return replace(self, user_update=Update.PUT) if kind is Kind.USER else replace(self, group_update=Update.PUT)
 
     def update(self, kind: Kind) -> Update:
         """The verb of an update."""
@@ -83,14 +94,14 @@ def sending_for(tenant: Tenant, capabilities: Capabilities, groups: Iterable[Liv
     patch = capabilities.patch and dialect.patch != "off"
     bulk = capabilities.bulk and dialect.bulk != "off"
     max_payload_bytes = _lower(limits, capabilities)
-    in_payload = max(1, (max_payload_bytes - _PAYLOAD_WITHOUT_MEMBERS) // _MEMBER_BYTES)
     return Sending(
         bulk=bulk,
         user_update=dialect.user_update if patch else Update.PUT,
         group_update=dialect.group_update if patch else Update.PUT,
         max_operations=max(1, min(limits.bulk_operations, capabilities.max_operations or limits.bulk_operations)),
         max_payload_bytes=max_payload_bytes,
-        member_batch=in_payload if bulk else limits.member_changes_per_request,
+        members_alone=limits.member_changes_per_request,
+        members_in_bulk=max(1, (max_payload_bytes - _PAYLOAD_WITHOUT_MEMBERS) // _MEMBER_BYTES),
         versions=capabilities.etag and dialect.etag != "off",
         dialect=dialect,
         joinable=_joinable(groups) if dialect.inline_groups else {},
@@ -266,6 +277,22 @@ def _group_steps(change: Change, sending: Sending, level: int, inlined: frozense
 
 def _parts(labels: tuple[str, ...], size: int) -> list[tuple[str, ...]]:
     return [labels[start : start + size] for start in range(0, len(labels), max(1, size))]
+
+
+def cut_to(step: Step, sending: Sending) -> tuple[Step, ...]:
+    """The step in parts of at most as many members as one request takes, each relying on the one before it.
+
+    Steps are made within that limit; what one request takes may turn out to be less while they are sent.
+    """
+    if sending.update(step.change.key.kind) is Update.PUT or max(len(step.added), len(step.removed)) <= (
+        most := sending.member_batch
+    ):
+        return (step,)
+    removals = [replace(step, attributes=(), added=(), removed=part) for part in _parts(step.removed, most)]
+    first, *rest = _parts(step.added, most) or [()]
+    head = replace(step, added=first, removed=())
+    tail = [replace(step, phase=Phase.GRANT, attributes=(), added=part, removed=()) for part in rest]
+    return (*removals, *([head] if first or step.attributes else []), *tail)
 
 
 def _split(

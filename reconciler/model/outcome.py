@@ -84,7 +84,10 @@ class Residual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
-    """All that apply has to tell. `equivalences` is what tenant.yaml says already about this service."""
+    """All that apply has to tell. `equivalences` is what tenant.yaml says already about this service.
+
+    `notes` say in plain words which other way was taken where the service does not have what it announces.
+    """
 
     run: str
     tenant: str
@@ -99,6 +102,7 @@ class ApplyResult:
     proven: bool = False
     requests: int = 0
     interrupted: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

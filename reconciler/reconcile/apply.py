@@ -216,6 +216,7 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
         proven=proven,
         requests=connection.client.requests - before,
         interrupted=applied.interrupted,
+        notes=applied.notes,
     )
     try:
         directory.write("receipt.json", dump_receipt(result))

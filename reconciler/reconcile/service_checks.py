@@ -25,6 +25,7 @@ from reconciler.model.tenant import Tenant
 from reconciler.reconcile.checks import Check, State, limited, ok, skipped, wrong
 from reconciler.reconcile.surroundings import PLURALS
 from reconciler.report.values import many
+from reconciler.report.ways import WITHOUT_BULK, WITHOUT_FILTERS, WITHOUT_PATCH, WITHOUT_VERSIONS
 from reconciler.scim.capabilities import NOT_SHOWN, to_capabilities
 from reconciler.scim.client import ScimClient, is_about
 
@@ -156,7 +157,7 @@ class ServiceChecks:
         yield _feature(
             "patch",
             _updates(tenant, announced),
-            "updates send the whole resource (PUT), with everything as it was read but for what changes",
+            WITHOUT_PATCH,
             announced=announced.patch,
             switched_off=tenant.dialect.patch == "off",
         )
@@ -175,22 +176,21 @@ class ServiceChecks:
             )
 
     def _versions_check(self, announced: Capabilities) -> Check:
-        compared = "each resource is read and compared right before it is written"
         rows = [row for page in self._rows.values() for row in page.resources]
         if announced.etag and self._tenant.dialect.etag != "off" and rows and not any(map(_has_version, rows)):
             says = "announced (etag), but the resources read have no version"
-            return limited("versions", State.WRONG, says, f"nothing to do: {compared}")
+            return limited("versions", State.WRONG, says, f"nothing to do: {WITHOUT_VERSIONS}")
         return _feature(
             "versions",
             "a write fails if somebody else was first (ETag)",
-            compared,
+            WITHOUT_VERSIONS,
             announced=announced.etag,
             switched_off=self._tenant.dialect.etag == "off",
         )
 
     def _filter_check(self, announced: Capabilities) -> Check:
         """Whether look-ups work, tried with somebody who is there: some services ignore filters (scim-rfc.md Q10)."""
-        otherwise = "resources are found by reading the lists; only complete lists prove that somebody is not there"
+        otherwise = f"{WITHOUT_FILTERS}; only complete lists prove that somebody is not there"
         known = self._somebody()
         if not announced.filter or known is None:
             works = "announced; there is no user to try a look-up with"
@@ -262,7 +262,7 @@ def _bulk_check(announced: Capabilities, tenant: Tenant) -> Check:
     return _feature(
         "bulk",
         f"at most {operations:,} operations and {size:,} bytes a request; an answer may come at once or as a job",
-        "each change is a request of its own",
+        WITHOUT_BULK,
         announced=announced.bulk,
         switched_off=tenant.dialect.bulk == "off",
     )

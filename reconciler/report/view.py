@@ -32,6 +32,7 @@ from reconciler.report.values import (
     shortened,
     shown,
 )
+from reconciler.report.ways import ways
 from reconciler.semantics.canonical import fold, is_unassigned
 from reconciler.semantics.printable import printable
 
@@ -152,6 +153,7 @@ class PlanView:
     inventory: str
     incomplete: str
     service: str
+    ways: tuple[str, ...]
     notes: tuple[str, ...]
     losing: Section
     reactivating: Section
@@ -236,6 +238,8 @@ class ApplyView:
     run: str
     target: str
     digest: str
+    service: str
+    ways: tuple[str, ...]
     total: int
     outcomes: str
     applied: str
@@ -279,6 +283,7 @@ def build_plan_view(
         inventory=_inventory(plan),
         incomplete="" if plan.inventory.complete else printable(plan.inventory.reason or "no reason given"),
         service=_service(plan),
+        ways=ways(plan.capabilities),
         notes=tuple(printable(note) for note in plan.capabilities.notes),
         losing=_losing(plan.changes, show),
         reactivating=_section(
@@ -628,6 +633,8 @@ def build_apply_view(result: ApplyResult, plan: Plan, *, folding: Folding, optio
         run=printable(result.run),
         target=printable(result.target),
         digest=printable(result.digest),
+        service=_service(plan),
+        ways=(*ways(plan.capabilities), *(printable(note) for note in result.notes)),
         total=len(result.results),
         outcomes=", ".join(f"{counts[outcome]:,} {_OUTCOME_WORDS[outcome]}" for outcome in Outcome if counts[outcome]),
         applied=", ".join(_by_action((i.change for i in result.results if i.outcome is Outcome.APPLIED), _DONE)),

@@ -94,7 +94,7 @@ def receipt_to_document(result: ApplyResult, *, public: bool) -> ReceiptDocument
     """The receipt as SPEC section 7 writes it.
 
     A public one names nobody: keys are `<kind>/<id>`, or `<kind>/#<position in the plan>` where no id was learned;
-    causes, expected and found values, which may quote names, are null, and there are no equivalences.
+    causes, expected and found values, which may quote names, are null, and there are no equivalences and no notes.
     """
     public_keys = {
         str(item.change.key): _public_key(item, position) for position, item in enumerate(result.results, start=1)
@@ -121,6 +121,7 @@ def receipt_to_document(result: ApplyResult, *, public: bool) -> ReceiptDocument
             for item in result.results
         ],
         "residual": [_residual(item, public_keys if public else None) for item in result.residual],
+        "notes": [] if public else list(result.notes),
     }
 
 

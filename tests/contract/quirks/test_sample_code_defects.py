@@ -139,7 +139,7 @@ def test_p4_r5_a_chunk_that_fails_is_no_success_and_stops_no_other(start: StartQ
     """Defects P4, R5: a failed chunk was skipped with `continue`, and the process still exited 0."""
 
     def quirk(seen: Seen, pass_on: PassOn) -> Answer:
-        return refused(403, "not these") if b"p17@example.com" in seen.body else pass_on()
+        return refused(402, "not these") if b"p17@example.com" in seen.body else pass_on()
 
     quirky = start(bulk=True, max_operations=10)
     quirky.quirk = quirk
@@ -148,7 +148,7 @@ def test_p4_r5_a_chunk_that_fails_is_no_success_and_stops_no_other(start: StartQ
     outcomes = Counter(quirky.work.outcomes().values())
     assert outcomes == {"applied": 20, "failed": 10}
     assert len(quirky.service.all("Users")) == 4 + 20
-    assert "10 failed: the service answered 403: not these" in ended.out
+    assert "10 failed: the service answered 402: not these" in ended.out
 
 
 def test_r1_an_error_that_decodes_to_no_operations_is_no_success(start: StartQuirky) -> None:
