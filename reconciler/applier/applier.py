@@ -96,6 +96,7 @@ class _Track:
     rebased: bool = False
     wrote: bool = False
     in_flight: bool = False
+    joins: tuple[Change, ...] = ()
     may_be_ours: bool = False
     tag_is_useless: bool = False
     last: Reply | None = None
@@ -348,7 +349,8 @@ def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
 
     def before(sent: Sequence[Operation]) -> None:
         for operation in sent:
-            run.tracks[operation.step.change.key].in_flight = True
+            track = run.tracks[operation.step.change.key]
+            track.in_flight, track.joins = True, operation.step.joins
 
     unsettled: list[Reply] = []
     for replies in send_all(operations, run.tools.service, run.sending, run.tools.jobs, before):
@@ -547,11 +549,17 @@ def _settle_fatal(run: _Run, fatal: Fatal) -> None:
 
 
 def _abandon(run: _Run, cause: str) -> None:
-    """Every change without an outcome gets one: in flight is unknown, the rest was not attempted."""
+    """Every change without an outcome gets one: in flight is unknown, the rest was not attempted.
+
+    Unknown is also what became of a group that a create in doubt names.
+    """
+    in_doubt = [t for t in run.tracks.values() if t.in_flight or (t.last is not None and t.last.answer in _IN_DOUBT)]
+    for track in in_doubt:
+        run.finish(track, Outcome.UNKNOWN, cause)
+        for group in track.joins:
+            run.finish(run.tracks[group.key], Outcome.UNKNOWN, cause)
     for track in run.tracks.values():
-        if track.in_flight or (track.last is not None and track.last.answer in _IN_DOUBT):
-            run.finish(track, Outcome.UNKNOWN, cause)
-        elif track.wrote:
+        if track.wrote:
             run.finish(track, Outcome.FAILED, cause)
         else:
             run.finish(track, Outcome.NOT_ATTEMPTED, cause)

@@ -684,6 +684,26 @@ def test_d17_a_group_whose_own_change_failed_is_not_joined_by_a_create() -> None
     assert service.members_of("Team") == {"ann"}
 
 
+@pytest.mark.parametrize("bulk", ["auto", "off"])
+@pytest.mark.parametrize(("when", "joined"), [("before", False), ("after", True)])
+def test_d17_where_a_create_is_in_doubt_so_is_the_group_it_names(bulk: str, when: str, joined: bool) -> None:
+    """SPEC P6: nobody guesses whether the interrupted create put its user into the group."""
+    service = _two()
+    service.inline_groups = True
+    service.add_group("g1", "Team")
+    service.faults = {1: Fault(interrupt=when)}
+    wanted = desired_state(desired_user("eve"), desired_group("Team", members=[{"user": "eve"}]))
+    dialect = Dialect(inline_groups=True, bulk=bulk)
+    world = World(service, wanted, tenant_for(dialect=dialect), capabilities_of(service))
+    run = world.run()
+    assert run.applied.interrupted
+    assert run.outcomes == {"User/eve": UNKNOWN, "Group/Team": UNKNOWN}
+    assert bool(service.members_of("Team")) is joined
+    service.faults = {}
+    assert applied(world.run())
+    assert service.members_of("Team") == {"eve"}
+
+
 def test_d17_a_namesake_is_never_joined_by_name() -> None:
     """cxone.md D17: of two groups with one name the wrong one might be meant; the id says which."""
     service = _two()
