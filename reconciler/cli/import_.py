@@ -59,8 +59,9 @@ def _summary(imported: Imported, settings: Settings) -> list[str]:
         lines.append(f"Documents that were there before ask for {many(imported.changes, 'change')}.")
     elif imported.files:
         lines.append("Proven: these files are valid, and planning them changes nothing.")
+    add = shlex.join(("git", "add", str(imported.folder)))
     plan = shlex.join(("reconciler", "plan", tenant, *settings.typed))
-    lines += [f"Next: git add {imported.folder}, then {plan}"] if imported.files else ["Nothing was written."]
+    lines += [f"Next: {add}, then {plan}"] if imported.files else ["Nothing was written."]
     return lines
 
 

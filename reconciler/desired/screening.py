@@ -158,12 +158,10 @@ def _stated(name: str, value: Any, subs: tuple[str, ...], left_out: list[tuple[s
         return _element(name, value, subs, left_out)
     if not isinstance(value, list):
         return value
-    elements = {
-        json.dumps(element, sort_keys=True): element
-        for element in (
-            _element(name, item, subs, left_out) if isinstance(item, dict) and subs else item for item in value
-        )
-    }
+    stated = [_element(name, item, subs, left_out) if isinstance(item, dict) and subs else item for item in value]
+    if len(stated) == 1:
+        return stated
+    elements = {json.dumps(element, sort_keys=True): element for element in stated}
     return [elements[key] for key in sorted(elements, key=lambda key: (_rank(elements[key]), key))]
 
 

@@ -205,10 +205,10 @@ def _shared_values(users: Sequence[Attributes]) -> dict[Path, Any]:
     """The values that more than half of all users have, and not one of them alone."""
     found: dict[Path, Any] = {}
     for path in _SHARED:
-        values = Counter(_identity(value) for user in users if (value := _at(user, path)) is not None)
-        for value, count in values.most_common(1):
+        values = [value for user in users if (value := _at(user, path)) is not None]
+        for common, count in Counter(map(_identity, values)).most_common(1):
             if count > max(1, len(users) / 2):
-                found[path] = json.loads(value)
+                found[path] = next(value for value in values if _identity(value) == common)
     return found
 
 
@@ -258,11 +258,13 @@ def _at(user: Attributes, path: Path) -> Any:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    return one == other and _identity(one) == _identity(other)  # 1 == True, and True is another value
+    return one == other and _identity(one) == _identity(other)
 
 
-def _identity(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _identity(value: Any) -> tuple[type, Any]:
+    """Equal for equal values only: 1 == True, and True is another value."""
+    is_plain = value.__class__ is str or value.__class__ is bool
+    return value.__class__, value if is_plain else json.dumps(value, sort_keys=True)
 
 
 # Text.

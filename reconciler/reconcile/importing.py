@@ -49,7 +49,7 @@ class Imported:
     """What was written, by name relative to the tenant's folder, and what was not.
 
     `changes` counts what a plan has to do all the same, for documents that were there before; `notes` are those of the
-    read.
+    read, and advice.
     """
 
     tenant: str
@@ -109,8 +109,15 @@ def import_tenant(root: Path, name: str, surroundings: Surroundings, *, scope: S
         declared=built.declared,
         files=tuple(built.files),
         changes=len(built.plan.changes),
-        notes=live.notes,
+        notes=(*live.notes, *_advice(tenant, scope)),
     )
+
+
+def _advice(tenant: Tenant, scope: Scope) -> tuple[str, ...]:
+    """Members whom nobody declares are a warning each, but where tenant.yaml says that people come from elsewhere."""
+    if scope is Scope.GROUPS_ONLY and tenant.people is People.MANAGED:
+        return ("write `people: external` in tenant.yaml where people come from elsewhere: git then creates nobody",)
+    return ()
 
 
 @dataclass(frozen=True, slots=True)

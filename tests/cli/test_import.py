@@ -186,6 +186,14 @@ def test_groups_alone_need_people_from_elsewhere_where_git_owns_everybody(live: 
     assert yaml_files(live) == {}
 
 
+def test_groups_alone_come_with_advice_where_git_manages_people(live: Workplace) -> None:
+    """Otherwise `validate` warns about every member, for ever."""
+    ended = live.run("import", "acme", "--groups-only")
+    assert ended.code == 0
+    assert "  note: write `people: external` in tenant.yaml where people come from elsewhere" in ended.out
+    assert live.run("plan", "acme", "--detailed-exitcode").code == 0
+
+
 def test_what_is_left_out_is_told_with_its_reason(live: Workplace, sandbox: Service) -> None:
     """In lines for people, cut off where a whole tenant has the same oddity; as one event each for programs."""
     for number in range(12):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.desired.parser import load_desired_state
+from reconciler.errors import ConfigurationError
 from reconciler.model.plan import Capabilities
 from reconciler.model.resource import ENTERPRISE_SCHEMA
 from reconciler.model.state import DesiredState
@@ -115,7 +116,9 @@ TENANTS = st.fixed_dictionaries(
         "profile": st.sampled_from(["rfc7644", "cxone"]),
         "people": st.sampled_from(["managed", "external"]),
         "limits": st.fixed_dictionaries({"nestedGroupDepth": st.integers(1, 3)}),
-        "ownership": st.fixed_dictionaries({"unmanaged": st.sampled_from([[], ["svc-*", "group:a*"]])}),
+        "ownership": st.fixed_dictionaries(
+            {"unmanaged": st.sampled_from([[], ["svc-*", "group:a*"]]), "groups": st.sampled_from(["declared", "all"])}
+        ),
     }
 )
 
@@ -145,7 +148,12 @@ def test_an_import_is_valid_and_plans_to_nothing(service: DirectoryService, said
     with TemporaryDirectory() as folder:
         root = Path(folder)
         write_tenant(root, said)
-        built, inputs = run_import(root, service, scope)
+        try:
+            built, inputs = run_import(root, service, scope)
+        except ConfigurationError as error:
+            assert "cannot be declared, and tenant.yaml says that git declares all groups" in error.message
+            assert said["ownership"]["groups"] == "all"
+            return
         for name, data in built.files.items():
             path = root / "acme" / name
             path.parent.mkdir(exist_ok=True)
@@ -157,7 +165,7 @@ def test_an_import_is_valid_and_plans_to_nothing(service: DirectoryService, said
             PlanInputs(tenant=loaded.tenant, desired=loaded.desired, live=inputs.live, capabilities=inputs.capabilities)
         )
         assert plan.changes == ()
-        assert not plan.refused_by
+        assert {guard.id for guard in plan.refused_by} <= {"empty-desired"}  # where all that is live is unmanaged
     declared = built.declared
     whole = {str(item.key) for item in declared.left_out if not item.what}
     told = len([item for item in declared.left_out if not item.what])

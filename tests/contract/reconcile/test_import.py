@@ -123,6 +123,66 @@ def test_a_tenant_that_grew_by_hand_is_imported(
         assert service.member_names("Above the top") == {"Top", "report"}
 
 
+def unsound(service: Service) -> set[str]:
+    """What services let pass and the rules of git do not; the reasons that an import has to give."""
+    expected = {"text of the wrong form (V207)", "groups would be nested more than 1 deep (limits.nestedGroupDepth)"}
+
+    def create(plural: str, **attributes: Any) -> str | None:
+        schema = f"urn:ietf:params:scim:schemas:core:2.0:{plural.removesuffix('s')}"
+        status, answer = service.call("POST", f"/{plural}", {"schemas": [schema], **attributes})
+        return answer["id"] if status == 201 else None
+
+    def members(*ids: str | None) -> list[dict[str, str]]:
+        return [{"value": id_} for id_ in ids if id_ is not None]
+
+    people = {"name": {"givenName": "A"}, "emails": [{"value": "a@example.com"}]}
+    ann = create("Users", userName="ann", externalId="same", **people)
+    if create("Users", userName="bob", externalId="same", **people):
+        expected.add("2 users have this externalId; git tells them apart by name")
+    create("Users", userName=" blanks ", **people)
+    create("Users", userName="É\u0301 \u200b", **people)
+    gone = create("Users", userName="gone", **people)
+    low = create("Groups", displayName="low", members=members(ann, gone))
+    create("Groups", displayName="high", members=[{"value": low, "type": "Group"}])
+    service.call("DELETE", f"/Users/{gone}")
+    if create("Groups", displayName="ghosts", members=members("nobody")):
+        expected.add("members are neither users nor groups of the tenant; git only adds members to this group")
+    twins = [create("Groups", displayName=name, members=members(ann)) for name in ("twin", "Twin")]
+    if all(twins):
+        expected.add("2 groups have this displayName, upper and lower case aside; git names each group once")
+        create("Groups", displayName="over twins", members=[{"value": twins[0], "type": "Group"}])
+        expected.add("members are left out themselves, or share their names; git only adds members to this group")
+    ring = create("Groups", displayName="ring", members=[])
+    status, _ = service.call(
+        "PUT",
+        f"/Groups/{ring}",
+        {"schemas": [GROUP], "displayName": "ring", "members": [{"value": ring, "type": "Group"}]},
+    )
+    if status == 200:
+        expected.add("these groups contain each other; git only adds members to this group")
+    return {f"{why}; git only adds members to this group" if "deep" in why else why for why in expected}
+
+
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+
+
+@pytest.mark.parametrize("features", SERVICES, ids=str)
+def test_what_a_service_lets_pass_and_git_does_not_is_told(
+    features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SPEC section 3, Who is who and References: left out, each with its reason, and everything stays as it is."""
+    work = Workplace(tmp_path, monkeypatch)
+    with running(features, tmp_path) as service:
+        expected = unsound(service)
+        work.tenant(service.base_url, limits={"requestsPerMinute": 60000, "nestedGroupDepth": 1})
+        ended = work.run("import", "acme", "--log-format", "json")
+        assert ended.code == 0, ended.err
+        assert {event["message"] for event in ended.events if event.get("code") == "left-out"} == expected
+        assert work.run("validate").code == 0
+        plan = work.run("plan", "acme", "--detailed-exitcode")
+        assert plan.code == 0, plan.out + plan.err
+
+
 @pytest.mark.parametrize("features", SERVICES, ids=str)
 def test_groups_alone_are_imported_over_people_from_elsewhere(
     features: FeatureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
