@@ -57,6 +57,9 @@ TEXTS = (
 SERVICES = [FULL, CXONE, FULL.on("scim2-server")]
 
 
+LIMITS = {"requestsPerMinute": 60000}
+
+
 def populate(service: Service) -> None:
     """A tenant that grew by hand: odd texts, people without externalId, suspended people, groups of all shapes."""
     ids: dict[str, str] = {}
@@ -87,8 +90,7 @@ def populate(service: Service) -> None:
     user("svc-backup@example.com")
     group("on", "No", "李@example.com", externalId="~")
     group("Team: #1 / Größe", "on", "boss@example.com", "svc-backup@example.com")
-    group("Top", "Team: #1 / Größe")
-    group("Above the top", "Top", "report")
+    group("The top", "Team: #1 / Größe", "report")
     group("empty")
 
 
@@ -107,20 +109,20 @@ def test_a_tenant_that_grew_by_hand_is_imported(
     work = Workplace(tmp_path, monkeypatch)
     with running(features, tmp_path) as service:
         populate(service)
-        work.tenant(service.base_url, ownership={"unmanaged": ["svc-*"]}, limits={"requestsPerMinute": 60000})
+        work.tenant(service.base_url, ownership={"unmanaged": ["svc-*"]}, limits={**LIMITS, "nestedGroupDepth": 2})
         before = {plural: service.all(plural) for plural in ("Users", "Groups")}
         out, err = imported(work)
-        assert f"acme: {len(TEXTS) + 5} users and 5 groups" in out
+        assert f"acme: {len(TEXTS) + 5} users and 4 groups" in out
         assert "left out: 1 under `ownership.unmanaged`" in out
-        assert "left out (1): groups would be nested more than 3 deep" in err
-        assert "Group/Above the top: members group:Top" in err
+        assert "left out (1): groups would be nested more than 2 deep" in err
+        assert "Group/The top: members group:Team: #1 / Größe" in err
         assert {plural: service.all(plural) for plural in ("Users", "Groups")} == before  # SPEC P1
-        top = (work.root / "acme/groups/above-the-top.yaml").read_text(encoding="utf-8")
-        assert top.endswith("displayName: Above the top\nmembership: additive\nmembers:\n  - user: report\n")
+        top = (work.root / "acme/groups/the-top.yaml").read_text(encoding="utf-8")
+        assert top.endswith("displayName: The top\nmembership: additive\nmembers:\n  - user: report\n")
         work.edit("acme/groups/empty.yaml", "members: []", 'members: [{user: "No"}]')
         work.converge("--allow=inactive-member")
         assert service.member_names("empty") == {"No"}
-        assert service.member_names("Above the top") == {"Top", "report"}
+        assert service.member_names("The top") == {"Team: #1 / Größe", "report"}
 
 
 def unsound(service: Service) -> set[str]:
@@ -174,7 +176,7 @@ def test_what_a_service_lets_pass_and_git_does_not_is_told(
     work = Workplace(tmp_path, monkeypatch)
     with running(features, tmp_path) as service:
         expected = unsound(service)
-        work.tenant(service.base_url, limits={"requestsPerMinute": 60000, "nestedGroupDepth": 1})
+        work.tenant(service.base_url, limits={**LIMITS, "nestedGroupDepth": 1})
         ended = work.run("import", "acme", "--log-format", "json")
         assert ended.code == 0, ended.err
         assert {event["message"] for event in ended.events if event.get("code") == "left-out"} == expected
@@ -191,9 +193,9 @@ def test_groups_alone_are_imported_over_people_from_elsewhere(
     work = Workplace(tmp_path, monkeypatch)
     with running(features, tmp_path) as service:
         populate(service)
-        work.tenant(service.base_url, people="external", limits={"requestsPerMinute": 60000, "nestedGroupDepth": 4})
+        work.tenant(service.base_url, people="external", limits=LIMITS)
         out, err = imported(work, "--groups-only")
-        assert "acme: 0 users and 5 groups in 5 files" in out
+        assert "acme: 0 users and 4 groups in 4 files" in out
         assert "left out" not in out + err
         assert not (work.root / "acme" / "users").exists()
         text = (work.root / "acme/groups/team-1-grosse.yaml").read_text(encoding="utf-8")
@@ -208,9 +210,9 @@ def test_roles_are_imported_over_people_from_elsewhere(
     work = Workplace(tmp_path, monkeypatch)
     with running(features, tmp_path) as service:
         populate(service)
-        work.tenant(service.base_url, people="external", limits={"requestsPerMinute": 60000, "nestedGroupDepth": 4})
+        work.tenant(service.base_url, people="external", limits=LIMITS)
         out, _ = imported(work)
-        assert "acme: 1 user and 5 groups" in out
+        assert "acme: 1 user and 4 groups" in out
         [file] = (work.root / "acme" / "users").iterdir()
         assert file.read_text(encoding="utf-8").partition("\n")[2] == (
             'kind: Users\nitems:\n  - userName: "No"\n    externalId: "0042"\n'
