@@ -544,7 +544,8 @@ def _settle_fatal(run: _Run, fatal: Fatal) -> None:
     for reply in fatal.replies:
         track = run.tracks[reply.operation.step.change.key]
         track.in_flight = False
-        outcome = Outcome.FAILED if reply.answer is Answer.REFUSED else Outcome.NOT_ATTEMPTED
+        touched = reply.answer is Answer.REFUSED or track.wrote
+        outcome = Outcome.FAILED if touched else Outcome.NOT_ATTEMPTED
         run.finish(track, outcome, reply.cause)
 
 

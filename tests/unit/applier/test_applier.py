@@ -648,6 +648,20 @@ def _away(*_: Any, **__: Any) -> Any:
     raise ScimUnreachable("gone", maybe_sent=False)
 
 
+@pytest.mark.parametrize("bulk", ["auto", "off"])
+def test_what_was_begun_when_the_service_went_away_is_not_called_not_attempted(bulk: str) -> None:
+    """SPEC P6: the second part of a change never left, and the first one stands."""
+    service = _two()
+    service.add_group("g1", "Team", "u1")
+    service.faults = {2: Fault(unreachable=True)}
+    wanted = desired_state(desired_group("Team", members=[{"user": "bob"}]))
+    world = World(service, wanted, tenant_for(dialect=Dialect(bulk=bulk)), capabilities_of(service))
+    run = world.run()
+    assert run.outcomes == {"Group/Team": FAILED}
+    assert "a part of it was applied before" in (run.result("Group/Team").cause or "")
+    assert service.members_of("Team") == set()
+
+
 def test_d16_what_waits_behind_a_rename_goes_to_the_new_name() -> None:
     """cxone.md D16: a chain of names in which somebody's manager is only there once the name is free."""
     service = DirectoryService(bulk_supported=False, keyed_by_name=True)
