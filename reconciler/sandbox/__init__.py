@@ -5,5 +5,6 @@ It shares no code with the reconciler, so that a misreading of the RFC cannot hi
 Reading order: `config` (what can be set), `server` (start and stop), `app` (pipeline and routes), `endpoints/` (one
 module per endpoint family), `directory` (create, replace, patch, delete), `store` (SQLite). Beside them the RFC by
 subject: `schema`, `definitions`, `validation`, `filters`, `matching`, `patch`, `membership`, `preconditions`,
-`projection`, `listing`, `bulk`, `jobs`, `provider`; and what departs from it on purpose: `quirks`.
+`projection`, `listing`, `bulk`, `provider`. What only CXone has: `tenant_rules`, `licences`, `jobs`. What departs from
+all that on purpose: `rate_limit`, `faults` (when) and `misbehavior` (how), `quirks`.
 """

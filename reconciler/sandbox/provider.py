@@ -96,7 +96,7 @@ class Provider:
 
     def replace(self, document: Mapping[str, Any], preconditions: Preconditions) -> None:
         """Replace the whole document; what the server sets is ignored. Raises 412 and 400."""
-        if self._config.supports_etag:
+        if self._config.supports_etag and not self._config.quirks.ignores_if_match:
             preconditions.check_write(self.tag)
         written = {name: value for name, value in document.items() if name not in _SERVER_SET and value is not None}
         check_document(written)

@@ -134,13 +134,15 @@ def test_members_cannot_be_removed_by_patch(start_tenant: StartTenant) -> None:
 
 
 def test_versions_are_shown_and_never_checked(start_tenant: StartTenant) -> None:
-    """Q14: a stale version goes through, by header and in bulk."""
+    """Q14: a stale version goes through, by header and in bulk, and for the configuration."""
     tenant = start_tenant(quirks=Quirks(ignores_if_match=True))
     ann = tenant.user("ann")
     stale = '"stale"'
 
     assert tenant.get(path_of(ann)).headers["ETag"] == ann["meta"]["version"]
     assert tenant.patch(path_of(ann), {**REPLACE, "value": "x"}, version=stale).status_code == 200
+    provider = "//api/scim/v2/ServiceProviderConfig"
+    assert tenant.put(provider, tenant.get(provider).json(), version=stale).status_code == 200
     deletion = {"method": "DELETE", "path": path_of(ann), "version": stale}
     assert [result["status"] for result in tenant.results(deletion)] == ["204"]
 
