@@ -46,8 +46,8 @@ def import_(tenant: str, groups_only: bool, configuration: bool, **options: Any)
 
 def _summary(imported: Imported, settings: Settings) -> list[str]:
     """What was written and what was not, and what to do next."""
-    declared, tenant = imported.declared, imported.tenant
-    counts = in_words((many(len(declared.users), "user"), many(len(declared.groups), "group")))
+    account, tenant = imported.account, imported.tenant
+    counts = in_words((many(account.users, "user"), many(account.groups, "group")))
     lines = [f"{tenant}: {counts} in {many(len(imported.files), 'file')}"]
     for folder in (USERS_FOLDER, GROUPS_FOLDER):
         files = sum(1 for name in imported.files if name.startswith(f"{folder}/"))
@@ -66,11 +66,11 @@ def _summary(imported: Imported, settings: Settings) -> list[str]:
 
 
 def _left_out(imported: Imported) -> list[str]:
-    declared = imported.declared
-    told = [f"{many(len(declared.left_out), 'thing')} that git cannot declare, told above"] if declared.left_out else []
+    account = imported.account
+    told = [f"{many(len(account.left_out), 'thing')} that git cannot declare, told above"] if account.left_out else []
     counted = (
-        (declared.unmanaged, "under `ownership.unmanaged`"),
-        (declared.earlier, "declared already"),
-        (declared.plain, "people without roles and entitlements, who come from elsewhere"),
+        (account.unmanaged, "under `ownership.unmanaged`"),
+        (account.earlier, "declared already"),
+        (account.plain, "people without roles and entitlements, who come from elsewhere"),
     )
     return told + [f"{count:,} {why}" for count, why in counted if count]

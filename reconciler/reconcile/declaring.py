@@ -40,8 +40,8 @@ from reconciler.semantics.graph import components
 _OVERLAY = frozenset({"userName", "externalId", "roles", "entitlements"})
 """What git says about people who come from elsewhere (SPEC section 1)."""
 
-_MANY_MEMBERS = 20_000
-"""Groups with fewer members surely fit into a file."""
+_MANY_MEMBERS = 1_500
+"""Groups with fewer members surely fit into a file, however long the names."""
 
 _MOST_NAMES_SHOWN = 5
 
@@ -66,16 +66,15 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
-    """Documents in wire shape, with references by name. `configuration` is None where it was not asked for.
+class Account:
+    """What became of everything that is live: how many users and groups have a document, and why others have none.
 
     `unmanaged` counts what `ownership.unmanaged` names, `earlier` what documents declare that were there before, and
     `plain` people from elsewhere about whom git has nothing to say.
     """
 
-    users: tuple[Attributes, ...]
-    groups: tuple[Attributes, ...]
-    configuration: Attributes | None
+    users: int
+    groups: int
     left_out: tuple[LeftOut, ...]
     unmanaged: int
     earlier: int
@@ -84,6 +83,16 @@ class Declared:
     def lacks(self, kind: Kind) -> bool:
         """Whether a whole resource of the kind had to be left out."""
         return any(item.key.kind is kind and not item.what for item in self.left_out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """Documents in wire shape, with references by name. `configuration` is None where it was not asked for."""
+
+    users: tuple[Attributes, ...]
+    groups: tuple[Attributes, ...]
+    configuration: Attributes | None
+    account: Account
 
 
 def declare(live: LiveState, tenant: Tenant, screen: Screen, earlier: DesiredState, scope: Scope) -> Declared:
@@ -155,10 +164,14 @@ class _Declaring:
             users=tuple(document for document, _ in users.values()),
             groups=tuple(groups.values()),
             configuration=self._configuration(),
-            left_out=tuple(sorted(self._tally.left_out, key=lambda item: (item.why, item.key, item.what))),
-            unmanaged=self._tally.unmanaged,
-            earlier=len(self._known_users.ids) + len(self._known_groups.ids),
-            plain=self._tally.plain,
+            account=Account(
+                users=len(users),
+                groups=len(groups),
+                left_out=tuple(sorted(self._tally.left_out, key=lambda item: (item.why, item.key, item.what))),
+                unmanaged=self._tally.unmanaged,
+                earlier=len(self._known_users.ids) + len(self._known_groups.ids),
+                plain=self._tally.plain,
+            ),
         )
 
     def _users(self) -> dict[str, tuple[Attributes, str | None]]:

@@ -29,7 +29,7 @@ from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import Owned, People, Tenant
 from reconciler.planner.planner import PlanInputs, build_plan
 from reconciler.reconcile.connection import connect
-from reconciler.reconcile.declaring import Declared, Scope, declare
+from reconciler.reconcile.declaring import Account, Declared, Scope, declare
 from reconciler.reconcile.plan import counted, load_valid
 from reconciler.reconcile.surroundings import PLURALS, Surroundings
 from reconciler.report.values import many
@@ -54,7 +54,7 @@ class Imported:
 
     tenant: str
     folder: Path
-    declared: Declared
+    account: Account
     files: tuple[str, ...]
     changes: int
     notes: tuple[str, ...]
@@ -63,7 +63,7 @@ class Imported:
     def reasons(self) -> dict[str, list[str]]:
         """What was left out, by the reason."""
         found: dict[str, list[str]] = {}
-        for item in self.declared.left_out:
+        for item in self.account.left_out:
             found.setdefault(item.why, []).append(str(item))
         return found
 
@@ -106,7 +106,7 @@ def import_tenant(root: Path, name: str, surroundings: Surroundings, *, scope: S
     return Imported(
         tenant=name,
         folder=root / name,
-        declared=built.declared,
+        account=built.account,
         files=tuple(built.files),
         changes=len(built.plan.changes),
         notes=(*live.notes, *_advice(tenant, scope)),
@@ -138,10 +138,10 @@ class ImportInputs:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Files by their names relative to the tenant's folder, what they declare, and the plan that they give."""
+    """Files by their names relative to the tenant's folder, what became of what is live, and the plan they give."""
 
     files: Mapping[str, bytes]
-    declared: Declared
+    account: Account
     plan: Plan
 
 
@@ -160,12 +160,14 @@ def build_import(inputs: ImportInputs) -> Built:
     folder = _folder(inputs.root, tenant.name)
     screen = Screen(tenant, load_extension_schemas(folder.root, folder.path, []))
     declared = declare(live, tenant, screen, inputs.earlier, inputs.scope)
-    _check_ownership(tenant, declared)
+    account = declared.account
+    _check_ownership(tenant, account)
     files = _files(tenant, declared)
+    del declared  # what is read back takes as much room
     desired = _load(inputs, {f"{folder.name}/{name}": data for name, data in files.items()})
     plan = build_plan(PlanInputs(tenant=tenant, desired=desired, live=live, capabilities=inputs.capabilities))
     _check_plan(plan, inputs.earlier)
-    return Built(files, declared, plan)
+    return Built(files, account, plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +233,12 @@ def _check_complete(live: LiveState) -> None:
         )
 
 
-def _check_ownership(tenant: Tenant, declared: Declared) -> None:
+def _check_ownership(tenant: Tenant, account: Account) -> None:
     """Where all that is live is git's own, what is left out would be taken for what git wants gone."""
     owned = {Kind.USER: tenant.ownership.users, Kind.GROUP: tenant.ownership.groups}
     for kind, owner in owned.items():
-        if owner is Owned.ALL and declared.lacks(kind):
-            items = [item for item in declared.left_out if item.key.kind is kind and not item.what]
+        if owner is Owned.ALL and account.lacks(kind):
+            items = [item for item in account.left_out if item.key.kind is kind and not item.what]
             raise ConfigurationError(
                 f"{many(len(items), 'resource')} cannot be declared, and tenant.yaml says that git declares all "
                 f"{PLURALS[kind]}",

@@ -169,11 +169,8 @@ def test_an_import_is_valid_and_plans_to_nothing(service: DirectoryService, said
         )
         assert plan.changes == ()
         assert {guard.id for guard in plan.refused_by} <= {"empty-desired"}  # where all that is live is unmanaged
-    declared = built.declared
-    whole = {str(item.key) for item in declared.left_out if not item.what}
-    told = len([item for item in declared.left_out if not item.what])
-    assert len(whole) <= told
-    people = len(declared.users) + declared.plain if scope is Scope.ALL else len(inputs.live.users)
-    missing = [item for item in declared.left_out if not item.what and (scope is Scope.ALL or item.key.kind == "Group")]
-    unmanaged = declared.unmanaged
-    assert people + len(declared.groups) + len(missing) + unmanaged == len(inputs.live.users) + len(inputs.live.groups)
+    account = built.account
+    whole = sum(1 for item in account.left_out if not item.what)
+    people = account.users + account.plain if scope is Scope.ALL else len(inputs.live.users)
+    accounted = people + account.groups + whole + account.unmanaged
+    assert accounted == len(inputs.live.users) + len(inputs.live.groups)
