@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from reconciler.errors import LedgerReason, LedgerRefused
-from reconciler.ledger.entries import Attempt, Receipt, load_entry, load_ids
+from reconciler.ledger.entries import Attempt, Receipt, load_entry, load_ids, not_ours
 from reconciler.ledger.git import Git, Objects
 
 ENTRY_FILE = "entry.json"
@@ -66,8 +67,10 @@ class Chain:
         return None
 
 
-def read_chain(git: Git, tip: str | None, since: str) -> Chain:
+def read_chain(git: Git, tip: str | None, since: str, *, vouched: bool = False) -> Chain:
     """The memory that ends at `tip`; receipts since the RFC 3339 time `since` are told even if they are older.
+
+    `vouched` says that a person named this tip.
 
     Raises:
         LedgerRefused: an entry is forged, or not here.
@@ -77,7 +80,7 @@ def read_chain(git: Git, tip: str | None, since: str) -> Chain:
     later: list[Link] = []
     recent: list[Receipt] = []
     with git.objects() as objects:
-        for link in _walk(objects, tip):
+        for link in _walk(objects, tip, vouched=vouched):
             entry = link.entry
             if receipt is not None and entry.time < since:
                 break
@@ -101,15 +104,15 @@ def _is_the_whole_truth(entry: Attempt | Receipt) -> bool:
 def read_ids(git: Git, link: Link) -> frozenset[str]:
     """The SCIM ids of users and groups that a receipt proved."""
     ids: frozenset[str] = frozenset()
-    with git.objects() as objects:
+    with git.objects() as objects, _about(link.sha):
         for blob in link.files.values():
             ids |= load_ids(_must(objects, blob, "blob", _LARGEST_ID_FILE))
     return ids
 
 
-def _walk(objects: Objects, tip: str | None) -> Iterator[Link]:
+def _walk(objects: Objects, tip: str | None, *, vouched: bool) -> Iterator[Link]:
     """Entry by entry, from the newest to the oldest, on through what `--continue-from` named."""
-    at, vouched = tip, False
+    at = tip
     while at is not None:
         link = _read_link(objects, at, vouched=vouched)
         yield link
@@ -118,19 +121,25 @@ def _walk(objects: Objects, tip: str | None) -> Iterator[Link]:
 
 
 def _read_link(objects: Objects, sha: str, *, vouched: bool) -> Link:
+    with _about(sha):
+        entry, files = _read_commit(objects, sha)
+    return Link(sha=sha, entry=entry, files=files, vouched=vouched)
+
+
+def _read_commit(objects: Objects, sha: str) -> tuple[Attempt | Receipt, Mapping[str, str]]:
     commit = _must(objects, sha, "commit", _LARGEST_COMMIT)
     headers = [line.partition(" ") for line in commit.split(b"\n\n", 1)[0].decode("ascii", "replace").split("\n")]
     tree = next((value for name, _, value in headers if name == "tree"), "")
     parents = [value for name, _, value in headers if name == "parent"]
-    files = dict(_read_tree(_must(objects, tree, "tree", _LARGEST_TREE), len(sha) // 2, sha))
+    files = dict(_read_tree(_must(objects, tree, "tree", _LARGEST_TREE), len(sha) // 2))
     if ENTRY_FILE not in files:
-        raise _forged(sha, f"it has no {ENTRY_FILE}")
+        raise not_ours(f"it has no {ENTRY_FILE}")
     entry = load_entry(_must(objects, files.pop(ENTRY_FILE), "blob", _LARGEST_ENTRY))
     if parents != parents_of(entry):
-        raise _forged(sha, "the commits before it are not those that it names")
+        raise not_ours("the commits before it are not those that it names")
     if isinstance(entry, Attempt) and files:
-        raise _forged(sha, "an attempt proves nothing, and has lists of ids")
-    return Link(sha=sha, entry=entry, files=files, vouched=vouched)
+        raise not_ours("an attempt proves nothing, and has lists of ids")
+    return entry, files
 
 
 def parents_of(entry: Attempt | Receipt) -> list[str]:
@@ -139,13 +148,13 @@ def parents_of(entry: Attempt | Receipt) -> list[str]:
     return list(dict.fromkeys(parents))  # git keeps each parent once
 
 
-def _read_tree(data: bytes, width: int, sha: str) -> Iterator[tuple[str, str]]:
+def _read_tree(data: bytes, width: int) -> Iterator[tuple[str, str]]:
     """The files of an entry's tree: nothing but what belongs there."""
     while data:
         about, _, rest = data.partition(b"\0")
         mode, _, name = about.decode("utf-8", "replace").partition(" ")
         if mode != "100644" or name not in {ENTRY_FILE, *ID_FILES}:
-            raise _forged(sha, "it holds something else than an entry")
+            raise not_ours("it holds something else than an entry")
         yield name, rest[:width].hex()
         data = rest[width:]
 
@@ -160,14 +169,21 @@ def _must(objects: Objects, identifier: str, kind: str, most: int) -> bytes:
             hint="fetch the whole branch, or `git fsck` tells whether the repository is damaged",
         )
     if found.kind != kind:
-        raise _forged(identifier, f"it is a {found.kind} where a {kind} belongs")
+        raise not_ours(f"it is a {found.kind} where a {kind} belongs")
     return found.data
 
 
-def _forged(sha: str, why: str) -> LedgerRefused:
-    return LedgerRefused(
-        LedgerReason.FORGED,
-        f"the entry {sha} of the ledger is not one that this tool wrote",
-        context=why,
-        hint="find out who pushed it; `apply --continue-from ENTRY` goes on from the last entry that you trust",
-    )
+@contextmanager
+def _about(sha: str) -> Iterator[None]:
+    """Name the entry in which something is that this tool does not write."""
+    try:
+        yield
+    except LedgerRefused as refused:
+        if refused.reason is not LedgerReason.FORGED:
+            raise
+        raise LedgerRefused(
+            LedgerReason.FORGED,
+            f"the entry {sha} of the ledger is not one that this tool wrote",
+            context=refused.context,
+            hint="find out who pushed it; `apply --continue-from ENTRY` goes on from the last entry that you trust",
+        ) from refused

@@ -91,7 +91,7 @@ def load_entry(data: bytes) -> Attempt | Receipt:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise _no_entry("it is not JSON") from error
+        raise not_ours("it is not JSON") from error
     version = document.get("formatVersion") if isinstance(document, dict) else None
     if isinstance(version, str) and version != FORMAT_VERSION:
         raise LedgerRefused(
@@ -101,14 +101,14 @@ def load_entry(data: bytes) -> Attempt | Receipt:
             hint="use the newest version everywhere",
         )
     if not checker("ledger-entry").accepts(document):
-        raise _no_entry("it is not as schemas/ledger-entry.schema.json says")
+        raise not_ours("it is not as schemas/ledger-entry.schema.json says")
     values = {_snake(name): value for name, value in document.items() if name not in {"formatVersion", "kind"}}
     values["selection"] = Selection(values["selection"])
     try:
         for time in (*(values[name] for name in _TIMES if name in values), *values.get("released", {}).values()):
             datetime.fromisoformat(time)
     except ValueError as error:
-        raise _no_entry("it names a time that there is not") from error
+        raise not_ours("it names a time that there is not") from error
     if document["kind"] == _kind(Receipt):
         return Receipt(**values)
     return Attempt(**{**values, "digests": tuple(values["digests"])})
@@ -129,7 +129,7 @@ def load_ids(data: bytes) -> frozenset[str]:
     try:
         lines = data.decode().split("\n")
     except UnicodeDecodeError as error:
-        raise _no_entry("its list of ids is no text") from error
+        raise not_ours("its list of ids is no text") from error
     return frozenset(unquote(line, errors="surrogatepass") if "%" in line else line for line in lines if line)
 
 
@@ -139,7 +139,8 @@ def _as_line(identifier: str) -> str:
     return identifier if plain else quote(identifier, errors="surrogatepass")
 
 
-def _no_entry(why: str) -> LedgerRefused:
+def not_ours(why: str) -> LedgerRefused:
+    """What is to be raised for something that this tool never writes."""
     return LedgerRefused(LedgerReason.FORGED, "an entry of the ledger is not one that this tool wrote", context=why)
 
 

@@ -40,6 +40,7 @@ _ALWAYS = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0",
 _PASSWORD = re.compile(r"://[^/@\s]+@")
 _LOCAL_SECONDS = 120
 NETWORK_SECONDS = 600
+_PART = 1_000_000
 _WINDOW = 500  # requests under way; few enough to fit into a pipe while git waits for us to read
 
 
@@ -64,7 +65,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class GitObject:
-    """A commit, tree, blob or tag as git stores it."""
+    """A commit, tree, blob or tag as git stores it. The kind of one that is too large says so, and it has no data."""
 
     kind: str
     data: bytes
@@ -98,14 +99,14 @@ class Git:
             _end(process)
         return Done(process.returncode, out, _PASSWORD.sub("://", err.decode("utf-8", "replace")).strip())
 
-    def must(self, *arguments: str, stdin: bytes = b"", environ: Mapping[str, str] | None = None) -> str:
+    def must(self, *arguments: str, stdin: bytes = b"") -> str:
         """What a command prints that fails only where the repository is damaged, full or not ours.
 
         Raises:
             LedgerRefused: it failed.
 
         """
-        done = self.run(*arguments, stdin=stdin, environ=environ)
+        done = self.run(*arguments, stdin=stdin)
         if not done.ok:
             raise LedgerRefused(
                 LedgerReason.UNREADABLE, f"git {arguments[0]} failed", context=done.err, hint="mend the repository"
@@ -173,10 +174,10 @@ class Objects:
         return next(self.read_all([identifier], most))
 
     def read_all(self, identifiers: Sequence[str], most: int) -> Iterator[GitObject | None]:
-        """The objects in their order, None for each that is not there.
+        """The objects in their order, None for each that is not there; no more than `most` bytes are kept of any.
 
         Raises:
-            LedgerRefused: one has more than `most` bytes, or git broke off.
+            LedgerRefused: git broke off.
 
         """
         for start in range(0, len(identifiers), _WINDOW):
@@ -186,26 +187,30 @@ class Objects:
                 self._requests.flush()
             except OSError as error:
                 raise _broken() from error
-            for identifier in window:
-                yield self._answer(identifier, most)
+            for _ in window:
+                yield self._answer(most)
 
-    def _answer(self, identifier: str, most: int) -> GitObject | None:
+    def _answer(self, most: int) -> GitObject | None:
         rest = self._answers.readline().split()[1:]
         if rest == [b"missing"]:
             return None
         if len(rest) != 2:
             raise _broken()
-        size = int(rest[1])
+        kind, size = rest[0].decode("ascii", "replace"), int(rest[1])
         if size > most:
-            raise LedgerRefused(
-                LedgerReason.FORGED,
-                f"the object {identifier} is too large to be what it should be",
-                context=f"it has {size:,} bytes, at most {most:,} are read",
-            )
+            self._skip(size + 1)
+            return GitObject(f"{kind} of {size:,} bytes", b"")
         data = self._answers.read(size + 1)
         if len(data) != size + 1:
             raise _broken()
-        return GitObject(rest[0].decode("ascii", "replace"), data[:-1])
+        return GitObject(kind, data[:-1])
+
+    def _skip(self, size: int) -> None:
+        while size > 0:
+            part = len(self._answers.read(min(size, _PART)))
+            if not part:
+                raise _broken()
+            size -= part
 
 
 def _broken() -> LedgerRefused:

@@ -7,14 +7,21 @@ local branch decides the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from reconciler.errors import LedgerReason, LedgerRefused
 from reconciler.ledger.chain import ENTRY_FILE, parents_of
 from reconciler.ledger.entries import Attempt, Receipt, dump_entry, dump_ids
 from reconciler.ledger.git import NETWORK_SECONDS, Done, Git
 
+_SIGNED = ("gpg.format=ssh", "log.showSignature=false", *(f"gpg.{of}program=false" for of in ("", "openpgp.", "x509.")))
+"""Signatures are those of ssh keys; whom a key ring of PGP or X.509 trusts was not asked for."""
+
+_ALL = 2**31 - 1
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NOBODY = {"NAME": "reconciler", "EMAIL": "reconciler@localhost"}
 
 
@@ -29,11 +36,16 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The ledger of one tenant in a repository. `remote` is the name of the remote that shares it, None: local only."""
+    """The ledger of one tenant in a repository.
+
+    `remote` is the name of the remote that shares it, None: local only. `signers` is a file of allowed signers as ssh
+    knows it; with it every entry needs a signature by one of them, None: none does.
+    """
 
     git: Git
     tenant: str
     remote: str | None
+    signers: Path | None = None
 
     @property
     def branch(self) -> str:
@@ -80,12 +92,64 @@ class Ledger:
             hint=f"find out which is right; if it is that of {self.remote}: `git branch -D {self.branch}`",
         )
 
-    def is_here(self, commit: str) -> bool:
-        """Whether a commit is in the repository."""
-        return self.git.resolve(f"{commit}^{{commit}}") is not None
+    def find(self, name: str) -> str | None:
+        """The commit that a person named, fetched if need be; None where there is none."""
+        found = self.git.resolve(f"{name}^{{commit}}")
+        if found is None and self.remote is not None and _COMMIT.fullmatch(name):
+            self._run_fetch(name)
+            found = self.git.resolve(f"{name}^{{commit}}")
+        return found
+
+    def deepen(self, by: int) -> bool:
+        """Fetch more of the history that a shallow clone cuts off; False where there is no more to be had.
+
+        Raises:
+            LedgerRefused: the remote does not give it.
+
+        """
+        if self.git.run("rev-parse", "--is-shallow-repository").line != "true" or self.remote is None:
+            return False
+        cuts = self.git.folder / self.git.must("rev-parse", "--git-path", "shallow")
+        before = cuts.read_bytes()
+        done = self._run_fetch("--stdin", f"--deepen={min(by, _ALL)}", stdin=before)
+        if not done.ok:
+            raise LedgerRefused(
+                LedgerReason.UNREACHABLE,
+                f"{self.remote} does not give the history that this shallow clone lacks",
+                context=done.err,
+                hint=f"fetch it: `git fetch --unshallow {self.remote}`",
+            )
+        return not cuts.exists() or cuts.read_bytes() != before
+
+    def check_signed(self, entries: Sequence[str]) -> None:
+        """Every entry must be signed by an allowed signer, where signers are demanded at all.
+
+        Raises:
+            LedgerRefused: one is not.
+
+        """
+        if self.signers is None:
+            return
+        config = (*_SIGNED, f"gpg.ssh.allowedSignersFile={self.signers}")
+        listed = "".join(f"{sha}\n" for sha in entries).encode()
+        done = self.git.run("log", "--no-walk", "--format=%H %G?", "--stdin", stdin=listed, config=config)
+        good = {line.removesuffix(" G") for line in done.line.split("\n") if line.endswith(" G")}
+        for sha in entries:
+            if sha not in good:
+                raise LedgerRefused(
+                    LedgerReason.UNSIGNED,
+                    f"the entry {sha} of the ledger has no good signature by an allowed signer",
+                    context=f"allowed are those in {self.signers}",
+                    hint="find out who wrote it; `apply --continue-from ENTRY` goes on from an entry that you trust",
+                )
 
     def write(self, entry: Attempt | Receipt, ids: Mapping[str, Iterable[str]]) -> str:
-        """Make the commit of an entry, with its lists of ids by file name; no branch has it yet."""
+        """Make the commit of an entry, with its lists of ids by file name; no branch has it yet.
+
+        Raises:
+            LedgerRefused: git cannot write it, or not sign it although signatures are demanded.
+
+        """
         blobs = {ENTRY_FILE: dump_entry(entry), **{name: dump_ids(listed) for name, listed in ids.items()}}
         lines = [
             f"100644 blob {self.git.must('hash-object', '-w', '--stdin', stdin=data)}\t{name}"
@@ -93,8 +157,21 @@ class Ledger:
         ]
         tree = self.git.must("mktree", stdin="".join(f"{line}\n" for line in lines).encode())
         parents = [part for parent in parents_of(entry) for part in ("-p", parent)]
-        message = f"{type(entry).__name__} {entry.run} of {entry.tenant}\n"
-        return self.git.must("commit-tree", *parents, tree, stdin=message.encode(), environ=self._identity(entry.time))
+        message = f"{type(entry).__name__} {entry.run} of {entry.tenant}\n".encode()
+        signed = () if self.signers is None else ("-S",)
+        identity = self._identity(entry.time)
+        done = self.git.run("commit-tree", *signed, *parents, tree, stdin=message, environ=identity, config=_SIGNED)
+        if not done.ok:
+            raise LedgerRefused(
+                LedgerReason.UNREADABLE if self.signers is None else LedgerReason.UNSIGNED,
+                "git cannot make an entry of the ledger",
+                context=done.err,
+                hint="mend what git complains about"
+                if self.signers is None
+                else "entries have to be signed: `git config user.signingKey FILE` names the ssh key to sign with",
+            )
+        self.check_signed([done.line])
+        return done.line
 
     def publish(self, new: str, head: Head) -> Head:
         """Make a commit the tip, if `head` still is.
@@ -156,9 +233,9 @@ class Ledger:
             raise self._unreachable(done)
         return self.git.resolve(self._fetched)
 
-    def _run_fetch(self, *arguments: str) -> Done:
+    def _run_fetch(self, *arguments: str, stdin: bytes = b"") -> Done:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
-        return self.git.run("fetch", *options, self.remote or "", *arguments, seconds=NETWORK_SECONDS)
+        return self.git.run("fetch", *options, self.remote or "", *arguments, stdin=stdin, seconds=NETWORK_SECONDS)
 
     def _unreachable(self, done: Done) -> LedgerRefused:
         return LedgerRefused(

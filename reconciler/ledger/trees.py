@@ -106,12 +106,14 @@ def _is_wanted(file: _File) -> bool:
 
 
 def _data(blob: GitObject | None, file: _File) -> bytes:
-    if blob is None or blob.kind != "blob":
+    if blob is None:
         raise LedgerRefused(
             LedgerReason.UNREADABLE,
             f"a file of an earlier desired state is not here: {file.path}",
             hint="fetch it, or `git fsck` tells whether the repository is damaged",
         )
+    if blob.kind != "blob":
+        raise _odd(f"{file.path} is a {blob.kind}")
     return blob.data
 
 

@@ -6,15 +6,16 @@ afterwards (`end`).
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from reconciler.desired.parser import Loaded, load_desired_state
-from reconciler.errors import LedgerReason, LedgerRefused
+from reconciler.errors import ConfigurationError, LedgerReason, LedgerRefused
 from reconciler.ledger.chain import Chain, Link, read_chain, read_ids
 from reconciler.ledger.checkout import Checkout, open_checkout
 from reconciler.ledger.entries import Attempt, Receipt
@@ -32,6 +33,17 @@ from reconciler.reconcile.surroundings import PLURALS, Surroundings
 HEAD_FILE = "ledger-head"
 """Its name in the folder of a tenant below the state directory: the entry that this machine knows to be the newest."""
 
+HEAD_VARIABLE = "RECONCILER_LEDGER_HEAD"
+"""Names the newest entry that somebody knows: a commit, or TENANT=COMMIT for each of several, with commas between."""
+
+SIGNERS_VARIABLE = "RECONCILER_LEDGER_SIGNERS"
+"""Names a file of ssh's allowed signers, outside of the checkout."""
+
+_HEAD = re.compile(r"(?:([a-z0-9-]+)=)?([0-9a-f]{40}|[0-9a-f]{64})")
+_HIDDEN_BY_DEPTH = frozenset({LedgerReason.REWOUND, LedgerReason.NOT_AN_ANCESTOR, LedgerReason.UNREADABLE})
+"""What a shallow clone may be wrong about."""
+
+_FIRST_DEPTH = 64
 _CHURN_WINDOW = timedelta(hours=24)
 _ROUNDS = 10
 """How often a receipt is appended again where other runs are faster."""
@@ -41,7 +53,8 @@ _ROUNDS = 10
 class MemoryOptions:
     """What the composition root and the command line decide. `environ` are the variables git runs with.
 
-    `take_over` names a run whose open attempt is over, `actor` who or what starts this one; "" where nobody said.
+    `take_over` names a run whose open attempt is over, `continue_from` the entry that memory goes on from whatever came
+    after it, `actor` who or what starts this run; "" where nobody said.
     """
 
     state_dir: Path
@@ -49,6 +62,7 @@ class MemoryOptions:
     selection: Selection = Selection.ALL
     allowed: Mapping[str, int | None] = field(default_factory=dict)
     first_run: bool = False
+    continue_from: str = ""
     take_over: str = ""
     actor: str = ""
 
@@ -70,9 +84,9 @@ class _Book:
     def now(self) -> str:
         return self.surroundings.timestamp()
 
-    def read(self, head: Head) -> Chain:
+    def read(self, tip: str | None, *, vouched: bool = False) -> Chain:
         since = datetime.fromisoformat(self.now()) - _CHURN_WINDOW
-        return read_chain(self.checkout.git, head.tip, since.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        return read_chain(self.checkout.git, tip, since.strftime("%Y-%m-%dT%H:%M:%SZ"), vouched=vouched)
 
 
 @dataclass(slots=True)
@@ -81,14 +95,17 @@ class Memory:
 
     `base` is what to plan with and `revision` the desired state's own. `before` is tenant.yaml as of the last complete
     receipt. `obstacle` says why no run may begin, also where a plan can be made: it is dirty here, or another is at it.
+    `open_run` is a run that may still be sending, also where `--take-over` says that it is over; "" for none.
     """
 
     base: BaseState
     revision: DesiredRevision = field(default_factory=DesiredRevision)
     before: Tenant | None = None
     obstacle: LedgerRefused | None = None
+    open_run: str = ""
     _book: _Book | None = None
     _head: Head = field(default_factory=Head)
+    _continues: str | None = None
     _attempt: str | None = None
 
     def begin(self, run: str, plan: Plan, until: str) -> None:
@@ -114,19 +131,22 @@ class Memory:
             selection=options.selection,
             allowed=options.allowed,
             previous=self._head.tip,
+            continue_from=self._continues,
             digests=tuple(change.digest for change in plan.changes),
             actor=options.actor,
             started=book.now(),
             until=until,
             first_run=options.first_run,
-            takes_over=options.take_over or None,
+            takes_over=self.open_run or None,
         )
         new = book.ledger.write(entry, {})
         try:
             self._head = book.ledger.publish(new, self._head)
         except LedgerRefused as refused:
-            if refused.reason is LedgerReason.MOVED:
-                _check_nobody_is_at_it(book, book.read(book.ledger.head()))
+            moved = refused.reason is LedgerReason.MOVED
+            faster = book.read(book.ledger.head().tip).open_attempt(book.now()) if moved else None
+            if faster is not None:
+                raise _at_it(book, faster) from refused
             raise
         self._attempt = new
         self._remember()
@@ -172,6 +192,7 @@ class Memory:
             selection=book.options.selection,
             allowed=book.options.allowed,
             previous=head.tip,
+            continue_from=self._continues if self._attempt is None else None,  # the attempt has said so already
             attempt=self._attempt,
             ended=result.ended,
             complete=proves and is_complete(plan, result),
@@ -189,39 +210,99 @@ class Memory:
 def open_memory(
     root: Path, tenant: Tenant, desired: DesiredState, surroundings: Surroundings, options: MemoryOptions
 ) -> Memory:
-    """What is remembered of a tenant; never raises for what is wrong with the ledger: the guard `no-base` judges it."""
+    """What is remembered of a tenant. What is wrong with the ledger is no error here: the guard `no-base` judges it.
+
+    Raises:
+        ConfigurationError: RECONCILER_LEDGER_HEAD or RECONCILER_LEDGER_SIGNERS make no sense.
+
+    """
+    revision = DesiredRevision()
     try:
-        remembered = _remembered(options.state_dir / tenant.name / HEAD_FILE)
+        remembered = _remembered(tenant.name, surroundings.environ, options)
         checkout = open_checkout(root, tenant.name, options.environ)
         if checkout is None:
             _check_nothing_remembered(remembered, "outside a git checkout")
             return Memory(base=BaseState())
-        ledger = Ledger(git=checkout.git, tenant=tenant.name, remote=checkout.remote())
+        revision = checkout.revision
+        ledger = Ledger(
+            git=checkout.git,
+            tenant=tenant.name,
+            remote=checkout.remote(),
+            signers=_signers(surroundings.environ, checkout),
+        )
         book = _Book(ledger=ledger, checkout=checkout, tenant=tenant, options=options, surroundings=surroundings)
-        return _open(book, desired, remembered)
+        return _open_in_depth(book, desired, remembered)
     except LedgerRefused as refused:
-        return Memory(base=BaseState(standing=Standing.UNUSABLE, detail=_in_words(refused)), obstacle=refused)
+        base = BaseState(standing=Standing.UNUSABLE, detail=_in_words(refused))
+        return Memory(base=base, revision=revision, obstacle=refused)
 
 
-def _open(book: _Book, desired: DesiredState, remembered: str | None) -> Memory:
-    head = book.ledger.head()
-    if head.tip is None:
+def _open_in_depth(book: _Book, desired: DesiredState, remembered: Sequence[str]) -> Memory:
+    """The memory; a shallow clone is deepened before anything is said that more history may prove wrong."""
+    depth = _FIRST_DEPTH
+    while True:
+        try:
+            return _open(book, desired, remembered)
+        except LedgerRefused as refused:
+            if refused.reason not in _HIDDEN_BY_DEPTH or not book.ledger.deepen(depth):
+                raise
+        depth *= 8
+
+
+def _open(book: _Book, desired: DesiredState, remembered: Sequence[str]) -> Memory:
+    head, continues = book.ledger.head(), None
+    own = chain = Chain()
+    before = None
+    if book.options.continue_from:
+        continues = _continued(book)
+        chain = book.read(continues, vouched=True)
+        own = _own_chain(book, head)
+        base, before = _States(book, desired).base(chain)
+    elif head.tip is None:
         _check_nothing_remembered(remembered, f"there is no branch {book.ledger.branch}")
-        base, before, chain = _first_base(book), None, Chain()
+        base = _first_base(book)
     else:
-        if book.options.first_run:
-            raise LedgerRefused(
-                LedgerReason.NOT_THE_FIRST,
-                f"git was applied to {book.tenant.name} before: there is a branch {book.ledger.branch}",
-                hint="leave out --first-run",
-            )
         _check_not_rewound(book, head.tip, remembered)
-        chain = book.read(head)
+        chain = book.read(head.tip)
         _check_links(book, chain)
         base, before = _States(book, desired).base(chain)
-    memory = Memory(base=base, revision=book.checkout.revision, before=before, _book=book, _head=head)
-    memory.obstacle = _obstacle(book, chain)
-    return memory
+    if book.options.first_run and (continues or head.tip):
+        raise LedgerRefused(
+            LedgerReason.NOT_THE_FIRST,
+            f"git was applied to {book.tenant.name} before: there is a branch {book.ledger.branch}",
+            hint="leave out --first-run",
+        )
+    open_ = chain.open_attempt(book.now()) or own.open_attempt(book.now())
+    return Memory(
+        base=base,
+        revision=book.checkout.revision,
+        before=before,
+        obstacle=_obstacle(book, open_),
+        open_run=open_.run if open_ is not None else "",
+        _book=book,
+        _head=head,
+        _continues=continues,
+    )
+
+
+def _continued(book: _Book) -> str:
+    """The entry that `--continue-from` names."""
+    found = book.ledger.find(book.options.continue_from)
+    if found is None:
+        raise LedgerRefused(
+            LedgerReason.MISSING,
+            f"there is no entry {book.options.continue_from} here to continue from",
+            hint=f"fetch the branch it is on: `git fetch {book.ledger.remote or 'REMOTE'} reconciler/TENANT`",
+        )
+    return found
+
+
+def _own_chain(book: _Book, head: Head) -> Chain:
+    """What the branch itself says where memory goes on from elsewhere: who is at work counts all the same."""
+    try:
+        return book.read(head.tip)
+    except LedgerRefused:
+        return Chain()  # that it cannot be read is why somebody continues from elsewhere
 
 
 def _first_base(book: _Book) -> BaseState:
@@ -313,10 +394,15 @@ def _unloadable(commit: str, loaded: Loaded) -> LedgerRefused:
 
 
 def _check_links(book: _Book, chain: Chain) -> None:
-    """Every entry that base is made of is about this tenant, at this place, and part of the history applied."""
+    """Every entry that base is made of is signed, about this tenant, at this place, and of the history applied.
+
+    Those before a `--continue-from` are not asked: whoever said it answers for them.
+    """
+    links = [link for link in chain.links if not link.vouched]
+    book.ledger.check_signed([link.sha for link in links])
     ours = (book.tenant.name, book.checkout.root)
     commits: set[str] = set()
-    for link in chain.links:
+    for link in links:
         entry = link.entry
         if entry.target != book.tenant.target:
             raise LedgerRefused(
@@ -337,29 +423,32 @@ def _check_links(book: _Book, chain: Chain) -> None:
             raise LedgerRefused(
                 LedgerReason.NOT_AN_ANCESTOR,
                 f"the commit {commit}, which was applied before, is not part of the history of {book.checkout.commit}",
-                hint="apply a commit that comes after it",
+                hint="apply a commit that comes after it; where history was rewritten: `apply --continue-from "
+                f"{links[-1].sha}`",
             )
 
 
-def _check_not_rewound(book: _Book, tip: str, remembered: str | None) -> None:
-    if remembered is not None and not book.checkout.git.is_ancestor(remembered, tip):
-        raise LedgerRefused(
-            LedgerReason.REWOUND,
-            f"the branch {book.ledger.branch} has lost entries: it ends at {tip}, without {remembered}",
-            hint="find out who moved it, and push it back",
-        )
+def _check_not_rewound(book: _Book, tip: str, remembered: Sequence[str]) -> None:
+    for known in remembered:
+        if not book.checkout.git.is_ancestor(known, tip):
+            raise LedgerRefused(
+                LedgerReason.REWOUND,
+                f"the branch {book.ledger.branch} has lost entries: it ends at {tip}, without {known}",
+                hint=f"find out who moved it, and push it back: `git push {book.ledger.remote or 'REMOTE'} "
+                f"{known}:refs/heads/{book.ledger.branch}`",
+            )
 
 
-def _check_nothing_remembered(remembered: str | None, what: str) -> None:
-    if remembered is not None:
+def _check_nothing_remembered(remembered: Sequence[str], what: str) -> None:
+    for known in remembered:
         raise LedgerRefused(
             LedgerReason.MISSING,
-            f"{what}, and a ledger is remembered that ends at {remembered}",
+            f"{what}, and a ledger is remembered that ends at {known}",
             hint="run it in the checkout that it was applied from, or push the branch back",
         )
 
 
-def _obstacle(book: _Book, chain: Chain) -> LedgerRefused | None:
+def _obstacle(book: _Book, open_: Attempt | None) -> LedgerRefused | None:
     """Why no run may begin, or None."""
     if book.checkout.revision.dirty:
         return LedgerRefused(
@@ -367,18 +456,11 @@ def _obstacle(book: _Book, chain: Chain) -> LedgerRefused | None:
             "the desired state here is not the one of the commit that would be written down",
             hint="commit it, or put the files away: `git status` shows them",
         )
-    try:
-        _check_nobody_is_at_it(book, chain)
-    except LedgerRefused as refused:
-        return refused
-    return None
+    return _at_it(book, open_) if open_ is not None and open_.run != book.options.take_over else None
 
 
-def _check_nobody_is_at_it(book: _Book, chain: Chain) -> None:
-    open_ = chain.open_attempt(book.now())
-    if open_ is None or open_.run == book.options.take_over:
-        return
-    raise LedgerRefused(
+def _at_it(book: _Book, open_: Attempt) -> LedgerRefused:
+    return LedgerRefused(
         LedgerReason.OPEN_ATTEMPT,
         f"the run {open_.run} may still be at work on {book.tenant.name}",
         context=f"started by {open_.actor or 'somebody'} at {open_.started}; it sends nothing after {open_.until}",
@@ -386,13 +468,57 @@ def _check_nobody_is_at_it(book: _Book, chain: Chain) -> None:
     )
 
 
-def _remembered(file: Path) -> str | None:
+def _remembered(tenant: str, environ: Mapping[str, str], options: MemoryOptions) -> list[str]:
+    """The entries that this machine, and whoever set the environment, know to be in the ledger."""
+    known = [*_heads_told(tenant, environ.get(HEAD_VARIABLE, ""))]
+    file = options.state_dir / tenant / HEAD_FILE
     try:
-        return file.read_text(encoding="ascii").strip() or None
+        text = file.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
+        return known
+    except OSError as error:
+        raise _head_file_unreadable(file, error.strerror or "") from error
+    if _HEAD.fullmatch(text) is None:
+        raise _head_file_unreadable(file, "it holds no commit")
+    return [*known, text]
+
+
+def _head_file_unreadable(file: Path, why: str) -> LedgerRefused:
+    return LedgerRefused(
+        LedgerReason.UNREADABLE,
+        f"{file} cannot be read, which has the newest entry that this machine knows",
+        context=why,
+        hint="give it back to its owner; or remove it, if you know that the ledger has lost no entry",
+    )
+
+
+def _heads_told(tenant: str, value: str) -> Iterator[str]:
+    for part in value.replace(",", " ").split():
+        match = _HEAD.fullmatch(part)
+        if match is None:
+            raise ConfigurationError(
+                f"{HEAD_VARIABLE} names no entry: {part}", hint="a commit, or TENANT=COMMIT for each of several tenants"
+            )
+        if match[1] in {None, tenant}:
+            yield match[2]
+
+
+def _signers(environ: Mapping[str, str], checkout: Checkout) -> Path | None:
+    value = environ.get(SIGNERS_VARIABLE)
+    if not value:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise LedgerRefused(LedgerReason.UNREADABLE, f"cannot read {file}", hint="give it back to its owner") from error
+    file = Path(value).resolve()
+    if not file.is_file():
+        raise ConfigurationError(
+            f"{SIGNERS_VARIABLE} names no file: {value}", hint="a file of allowed signers, as ssh-keygen(1) tells"
+        )
+    if file.is_relative_to(Path(checkout.git.must("rev-parse", "--show-toplevel")).resolve()):
+        raise ConfigurationError(
+            f"{SIGNERS_VARIABLE} names a file in the checkout: {value}",
+            context="whoever can change the desired state could then sign for it",
+            hint="keep it outside of the repository",
+        )
+    return file
 
 
 def _in_words(refused: LedgerRefused) -> str:

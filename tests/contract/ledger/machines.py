@@ -6,14 +6,14 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from reconciler.desired.parser import load_desired_state
 from reconciler.model.outcome import ApplyResult, ChangeResult, Outcome
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Plan, Selection
 from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import Tenant
 from reconciler.planner.planner import build_plan
@@ -84,6 +84,7 @@ class Machine:
     clock: WallClock
     runs: int = 0
     environ: dict[str, str] = field(default_factory=dict)
+    git_variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -161,25 +162,34 @@ class Machine:
             listener=cast("Listener", None),
             tool="reconciler test",
         )
-        chosen = MemoryOptions(state_dir=self.state, environ=git_environ(self.folder), actor="gina", **options)
+        variables = {**git_environ(self.folder), **self.git_variables}
+        chosen = MemoryOptions(state_dir=self.state, environ=variables, actor="gina", **options)
         return open_memory(self.root, described, desired, surroundings, chosen)
 
-    def begin(self, tenant: str = "acme", **options: Any) -> Started:
-        """Plan, and write the attempt."""
+    def plan(self, tenant: str = "acme", **options: Any) -> Started:
+        """Read and plan; nothing is written yet."""
         described, desired = self.load(tenant)
         with tenant_lock(self.state, tenant):
             memory = self.memory(tenant, **options)
         world = World(service=self.service, desired=desired, tenant=described)
         live = world.read()
         plan = build_plan(
-            world.inputs(live=live, base=memory.base, revision=memory.revision, created_at=self.clock.stamp())
+            world.inputs(
+                live=live,
+                base=memory.base,
+                revision=memory.revision,
+                selection=options.get("selection", Selection.ALL),
+                created_at=self.clock.stamp(),
+            )
         )
         assert not plan.refused_by, plan.refused_by
         self.runs += 1
         run = f"{self.clock.now.strftime('%Y%m%dT%H%M%SZ')}-{self.runs:04x}"
-        if plan.changes:
-            memory.begin(run, plan, self.clock.stamp(hours=1))
         return Started(self, run, memory, world, plan, live)
+
+    def begin(self, tenant: str = "acme", **options: Any) -> Started:
+        """Plan, and write the attempt if there is something to do."""
+        return self.plan(tenant, **options).begin()
 
     def apply(self, tenant: str = "acme", **options: Any) -> Started:
         """A whole run."""
@@ -200,7 +210,7 @@ class Machine:
 
 @dataclass
 class Started:
-    """A run that said that it is about to send its changes."""
+    """A run: planned, and maybe begun."""
 
     machine: Machine
     run: str
@@ -208,6 +218,12 @@ class Started:
     world: World
     plan: Plan
     live: LiveState
+
+    def begin(self) -> Started:
+        """Say that the changes are about to be sent, if there are any."""
+        if self.plan.changes:
+            self.memory.begin(self.run, self.plan, self.machine.clock.stamp(hours=1))
+        return self
 
     def send(self, fails: Callable[[str], bool] = lambda _: False) -> ApplyResult:
         """Send the changes; those whose key `fails` picks are refused by the service, and not sent."""
@@ -273,8 +289,3 @@ class Machines:
         """Another machine."""
         git(self.folder, "clone", "--quiet", *options, self.shared.as_uri(), name)
         return Machine(self.folder / name, self.service, self.clock)
-
-
-def replaced(result: ApplyResult, **values: Any) -> ApplyResult:
-    """The result with other values."""
-    return replace(result, **values)
