@@ -275,7 +275,8 @@ class DirectoryService:
             method, path, version = operation["method"], operation["path"], operation.get("version")
             fault = self._next_fault(method, path, version)
             if fault.lost == "before" or fault.unreachable:
-                raise ScimUnreachable("no answer", maybe_sent=not fault.unreachable)
+                begun = operation is not operations[0]  # then the request did leave
+                raise ScimUnreachable("no answer", maybe_sent=begun or not fault.unreachable)
             if fault.interrupt == "before":
                 raise KeyboardInterrupt
             if fault.missing != "before":
