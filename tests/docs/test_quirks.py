@@ -1,9 +1,10 @@
-"""The table of quirks in docs/services.md: whole, and every row has the tests that it names."""
+"""The table of quirks in docs/services.md: whole, and every row has the tests that it speaks of."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,21 @@ def _rows() -> dict[int, list[Path]]:
     return rows
 
 
-def _quirks_tested_in(path: Path) -> set[int]:
-    """The numbers in the names of a file's tests."""
+def _tests_in(path: Path) -> Iterator[ast.FunctionDef]:
     functions = (node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef))
-    named = (TEST.match(function.name) for function in functions)
+    return (function for function in functions if function.name.startswith("test_"))
+
+
+def _named_in(path: Path) -> set[int]:
+    """The numbers in the names of a file's tests."""
+    named = (TEST.match(function.name) for function in _tests_in(path))
     return {int(number) for match in named if match for number in re.findall(r"\d+", match[1])}
+
+
+def _cited_in(path: Path) -> set[int]:
+    """The numbers in the names or the docstrings of a file's tests."""
+    texts = (ast.get_docstring(function) or "" for function in _tests_in(path))
+    return _named_in(path) | {int(number) for text in texts for number in re.findall(r"\bQ(\d+)\b", text)}
 
 
 def test_the_table_has_every_quirk_in_order() -> None:
@@ -37,17 +48,17 @@ def test_the_table_has_every_quirk_in_order() -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 34), ids="Q{}".format)
-def test_a_quirk_has_a_test_of_its_name_in_every_file_that_its_row_names(number: int) -> None:
-    """A row that promises what nobody tests is a wish."""
+def test_a_quirk_has_tests_in_every_file_that_its_row_names(number: int) -> None:
+    """A row that promises what nobody tests is a wish. One test at least is named after the quirk."""
     paths = _rows()[number]
-    assert paths
+    assert any(number in _named_in(path) for path in paths)
     for path in paths:
-        assert number in _quirks_tested_in(path), f"no test_q{number}_... in {path.name}"
+        assert number in _cited_in(path), f"no test of Q{number} in {path.name}"
 
 
 def test_a_file_that_tests_a_quirk_is_named_in_its_row() -> None:
     """Whoever adds a test of a quirk finds out here that the table speaks of it."""
     rows = _rows()
     for path in sorted((ROOT / "tests" / "contract" / "quirks").glob("test_*.py")):
-        for number in _quirks_tested_in(path):
+        for number in _named_in(path):
             assert path in rows[number], f"Q{number} is tested in {path.name}"
