@@ -11,6 +11,7 @@
         InvalidPlanFile               damaged, forged, or for somebody else (exit 5)
         LedgerRefused                 what git declared before is not known, or may not be written to (exit 4)
       ScimError                       the service
+        RunExpired                    the run may not send any more
         ScimUnreachable               no answer; `sent` says whether the request may have arrived
         ScimRejected                  an error answer
           PreconditionFailed          412, or 409 for a stale version
@@ -149,6 +150,19 @@ class ScimError(ReconcilerError):
     """Talking to the service failed."""
 
     reference = "scim"
+
+
+class RunExpired(ScimError):
+    """The time is over that the ledger gave to a run: others may be at it by now, so nothing more is sent."""
+
+    reference = "run-expired"
+
+    def __init__(self, until: str) -> None:
+        super().__init__(
+            f"its time was over at {until}",
+            context="another run may be at work by now",
+            hint="run it again: what is left is planned anew",
+        )
 
 
 class ScimUnreachable(ScimError):

@@ -16,8 +16,9 @@ class Settings:
     """Everything the command line and the environment decide for one run.
 
     `typed` are the options of places as they were typed, to be repeated in the next command that a report suggests.
-    `environ` holds only the variables that secrets and bindings may name. `allowed_in_ci` are the guards that
-    `RECONCILER_ALLOW` names; under `CI=true` only those can be overridden (SPEC section 8).
+    `environ` holds only the variables that secrets and bindings may name, `git_environ` all of them, for git.
+    `allowed_in_ci` are the guards that `RECONCILER_ALLOW` names; under `CI=true` only those can be overridden (SPEC
+    section 8).
     """
 
     root: Path
@@ -30,6 +31,13 @@ class Settings:
     bindings_value: str | None = field(default=None, repr=False)
     user_bindings: Path | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    git_environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def actor(self) -> str:
+        """What starts a run, for the ledger: never the name of a person."""
+        run = self.git_environ.get("GITHUB_RUN_ID", "")
+        return self.environ.get("RECONCILER_ACTOR") or (f"GitHub run {run}" if run.isdigit() else "")
 
 
 def read_settings(
@@ -48,6 +56,7 @@ def read_settings(
         bindings_value=environ.get("RECONCILER_BINDINGS"),
         user_bindings=Path(home) / "reconciler" / "bindings" if home else None,
         environ={name: value for name, value in environ.items() if name.startswith(SECRET_PREFIXES)},
+        git_environ=dict(environ),
     )
 
 

@@ -58,6 +58,7 @@ class Tools:
     """What applying needs beside the plan.
 
     `told` hears of each finished change; `wait(n)` sleeps before what did not succeed is looked at and sent in round n.
+    `check_time` is asked before anything is sent, and raises RunExpired once nothing may be sent any more.
     """
 
     service: Service
@@ -67,6 +68,7 @@ class Tools:
     equivalences: Equivalences
     told: Callable[[ChangeResult], None]
     wait: Callable[[int], None]
+    check_time: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +248,12 @@ def _apply_part(run: _Run, steps: Sequence[Step]) -> list[Step]:
 
 
 def _configure(run: _Run, track: _Track) -> None:
+    tools = run.tools
+
     def before() -> None:
+        tools.check_time()
         track.in_flight = True
 
-    tools = run.tools
     shape = tools.sending.dialect.config_shape
     writing = Writing(shape=shape, rounds=MAX_ROUNDS, before_put=before, wait=tools.wait)
     try:
@@ -348,6 +352,7 @@ def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
     """Send, and return the replies that leave something to find out."""
 
     def before(sent: Sequence[Operation]) -> None:
+        run.tools.check_time()
         for operation in sent:
             track = run.tracks[operation.step.change.key]
             track.in_flight, track.joins = True, operation.step.joins

@@ -6,14 +6,14 @@ verdicts are found again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.applier.conflict import WHOLE_RESOURCE, Conflict, Done, judge, judge_configuration, left_over
 from reconciler.messages.operations import label_of
 from reconciler.model.change import Action, Change, MembershipChange, Precondition, PreconditionKind
 from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
-from reconciler.model.plan import Plan
+from reconciler.model.plan import AccessChange, Plan
 from reconciler.model.resource import Kind, LiveGroup, LiveUser
 from reconciler.model.state import LiveState
 from reconciler.planner.binding import Bound, bind_labels
@@ -84,9 +84,9 @@ def _created(plan: Plan, users: Index[LiveUser], groups: Index[LiveGroup]) -> It
                 yield label_of(change.key), now.id
 
 
-def access_not_approved(approved: Plan, rebuilt: Plan) -> dict[str, list[str]]:
-    """Access that executing the changes would give although the approved plan does not: users by group."""
-    known = {(fold(gain.user), fold(gain.group)) for gain in approved.access.gains}
+def access_not_approved(approved: Iterable[AccessChange], rebuilt: Plan) -> dict[str, list[str]]:
+    """Access that executing the changes would give although no approved plan does: users by group."""
+    known = {(fold(gain.user), fold(gain.group)) for gain in approved}
     extra: dict[str, list[str]] = {}
     for gain in rebuilt.access.gains:
         if (fold(gain.user), fold(gain.group)) not in known:  # git and the tenant may differ in case

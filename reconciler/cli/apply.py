@@ -14,6 +14,8 @@ from reconciler.cli.composition import (
     chosen_tenants,
     common_options,
     for_each_tenant,
+    memory_of,
+    memory_options,
     settings_of,
     surroundings_of,
     takes_access,
@@ -27,11 +29,9 @@ from reconciler.model.outcome import ApplyResult, Outcome
 from reconciler.model.plan import Plan
 from reconciler.model.tenant import Tenant
 from reconciler.planfile import dump_receipt, load_plan
-from reconciler.planner.guards import OVERRIDABLE
 from reconciler.reconcile.apply import ApplyEnd, ApplyOptions, Refused, apply_approved, apply_tenant
 from reconciler.reconcile.rundir import write_private
 from reconciler.report.render import Format, render_apply, render_plan
-from reconciler.settings import parse_allowed
 
 
 @click.command(short_help="Make tenants equal to git, and prove it.")
@@ -39,19 +39,28 @@ from reconciler.settings import parse_allowed
 @click.option("--yes", is_flag=True, help="Apply without asking.")
 @click.option("--expect-digest", metavar="D", help="Apply only if the plan of now has this digest.")
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Apply this saved plan, as far as it fits.")
-@click.option("--expect-seal", metavar="S", help="The seal the saved plan was approved with; needed with --plan.")
-@click.option("--allow", multiple=True, metavar="GUARD[=N]", help="Let one guard admit up to N, in this run.")
-@click.option("--take-over", metavar="RUN", default="", help="Do not wait for a job that RUN left open: it is over.")
+@click.option(
+    "--approved",
+    "approved_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Plan anew, and apply what this plan approves and is still the same. May be repeated.",
+)
+@click.option(
+    "--expect-seal", "seals", multiple=True, metavar="S", help="The seal of each --plan or --approved, in their order."
+)
+@click.option("--take-over", metavar="RUN", default="", help="Do not wait for what RUN left open: it is over.")
 @click.option("--format", "format_", type=FORMATS, default="text", show_default=True, help="`json` is the receipt.")
 @click.option("--public-receipt", type=click.Path(path_type=Path), help="Save a receipt that names nobody.")
+@memory_options
 @common_options
 def apply(  # noqa: PLR0917 - one parameter an option
     tenants: tuple[str, ...],
     yes: bool,
     expect_digest: str | None,
     plan_file: Path | None,
-    expect_seal: str | None,
-    allow: tuple[str, ...],
+    approved_files: tuple[Path, ...],
+    seals: tuple[str, ...],
     take_over: str,
     format_: str,
     public_receipt: Path | None,
@@ -65,40 +74,33 @@ def apply(  # noqa: PLR0917 - one parameter an option
     """
     settings = settings_of(options)
     surroundings = surroundings_of(settings)
-    if (plan_file is None) != (expect_seal is None):
-        raise UsageError(
-            "--plan and --expect-seal go together",
-            context="the seal is what makes sure that the file is the plan that was approved",
-            hint="`reconciler show PLAN` ends with the seal",
-        )
-    approved = load_plan(read_plan_file(plan_file), expect_seal=expect_seal) if plan_file is not None else None
-    if approved is not None and not tenants:
-        tenants = (approved.tenant,)
+    saved, approved = _approvals(plan_file, approved_files, seals)
+    if (saved or approved) and not tenants:
+        tenants = tuple({plan.tenant for plan in (*saved, *approved)})
     names = chosen_tenants(settings, tenants)
-    if (approved is not None or expect_digest is not None or public_receipt is not None) and len(names) != 1:
+    if (saved or approved or expect_digest is not None or public_receipt is not None) and len(names) != 1:
         raise UsageError("an approval is for one tenant", hint=f"name one of: {', '.join(names)}")
     if take_over and len(names) != 1:
         raise UsageError("--take-over is for one tenant", hint=f"name one of: {', '.join(names)}")
     if public_receipt is not None and not os.access(public_receipt.parent, os.W_OK):
         raise UsageError(f"cannot write {public_receipt}", hint="choose another place before anything is applied")
-    decided = yes or expect_digest is not None or approved is not None
+    decided = bool(yes or expect_digest is not None or saved or approved)
     if not decided and not sys.stdin.isatty():
         raise UsageError(
             "nobody is there to ask: standard input is no terminal",
-            hint="approve with --expect-digest D or --plan FILE --expect-seal S; or say --yes",
+            hint="approve with --expect-digest D, or with --plan or --approved FILE --expect-seal S; or say --yes",
         )
     apply_options = ApplyOptions(
-        state_dir=settings.state_dir,
-        allowed=parse_allowed(allow, OVERRIDABLE, settings),
+        memory=memory_of(settings, options, take_over=take_over),
         expect_digest=expect_digest,
-        take_over=take_over,
+        approved=approved,
         confirm=(lambda _plan, _tenant: True) if decided else _ask,
     )
 
     def work(name: str) -> Exit:
         try:
-            if approved is not None:
-                end = apply_approved(settings.root, name, approved, surroundings, apply_options)
+            if saved:
+                end = apply_approved(settings.root, name, saved[0], surroundings, apply_options)
             else:
                 end = apply_tenant(settings.root, name, surroundings, apply_options)
         except Refused as refused:
@@ -111,9 +113,38 @@ def apply(  # noqa: PLR0917 - one parameter an option
             return exit_for(refused.cause)
         if end.directory is not None and settings.log_format == "text" and Format(format_) is Format.TEXT:
             click.echo(f"Receipt: {end.directory / 'receipt.json'}", err=True)
+        if end.held is not None:
+            click.echo(f"Held, waiting for an approval of its own: {end.held}", err=True)
         return _report(end, Format(format_), public_receipt, settings.typed)
 
     return for_each_tenant(surroundings, names, work)
+
+
+def _approvals(
+    plan_file: Path | None, approved_files: tuple[Path, ...], seals: tuple[str, ...]
+) -> tuple[tuple[Plan, ...], tuple[Plan, ...]]:
+    """The saved plan and the approved ones, each proven to be the one that was approved.
+
+    Raises:
+        UsageError: there is not one seal for each of them.
+        InvalidPlanFile: a file is not the plan with its seal.
+
+    """
+    files = approved_files if plan_file is None else (plan_file,)
+    if plan_file is not None and approved_files:
+        raise UsageError(
+            "--plan and --approved exclude each other",
+            context="--plan carries out a saved plan, --approved the plan of now as far as it was approved",
+            hint="leave one of them out",
+        )
+    if len(files) != len(seals):
+        raise UsageError(
+            "--plan and --approved need a seal each",
+            context="the seal is what makes sure that the file is the plan that was approved",
+            hint="say --expect-seal S for each file, in their order; `reconciler show PLAN` ends with the seal",
+        )
+    plans = tuple(load_plan(read_plan_file(file), expect_seal=seal) for file, seal in zip(files, seals, strict=True))
+    return (plans, ()) if plan_file is not None else ((), plans)
 
 
 def _report(end: ApplyEnd, format_: Format, public_receipt: Path | None, typed: tuple[str, ...]) -> Exit:

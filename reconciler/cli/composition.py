@@ -22,11 +22,13 @@ from reconciler.errors import DesiredStateError, ReconcilerError, UsageError
 from reconciler.messages.operations import narrows
 from reconciler.model.change import Action
 from reconciler.model.diagnostic import Severity
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Plan, Selection
+from reconciler.planner.guards import OVERRIDABLE
+from reconciler.reconcile.memory import MemoryOptions
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.render import Format
 from reconciler.semantics.nearest import nearest
-from reconciler.settings import Settings, read_settings
+from reconciler.settings import Settings, parse_allowed, read_settings
 from reconciler.transport.hosts import load_bindings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,6 +47,46 @@ def common_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def memory_options(command: Command) -> Command:
+    """Which part of the plan is meant, and what is to be known of the ledger; see `memory_of`."""
+    for option in (
+        click.option("--first-run", is_flag=True, help="Git was never applied to this tenant: there is no ledger yet."),
+        click.option(
+            "--continue-from",
+            metavar="ENTRY",
+            default="",
+            help="Go on from this entry of a ledger, whatever came after.",
+        ),
+        click.option("--safe-only", is_flag=True, help="Hold back what takes anything away, and what depends on it."),
+        click.option("--only", type=click.Choice(["revoke"]), help="Nothing but what takes access away."),
+        click.option("--allow", multiple=True, metavar="GUARD[=N]", help="Let one guard admit up to N, in this run."),
+    ):
+        command = option(command)
+    return command
+
+
+def memory_of(settings: Settings, options: dict[str, Any], *, take_over: str = "") -> MemoryOptions:
+    """The options of `memory_options`, taken out of `options`.
+
+    Raises:
+        UsageError: they contradict each other, or a guard cannot be let through.
+
+    """
+    only, safe_only = options.pop("only"), options.pop("safe_only")
+    if only and safe_only:
+        raise UsageError("--only revoke and --safe-only are the two halves of a plan", hint="leave one of them out")
+    return MemoryOptions(
+        state_dir=settings.state_dir,
+        environ=settings.git_environ,
+        selection=Selection.REVOKE if only else Selection.SAFE if safe_only else Selection.ALL,
+        allowed=parse_allowed(options.pop("allow"), OVERRIDABLE, settings),
+        first_run=options.pop("first_run"),
+        continue_from=options.pop("continue_from"),
+        take_over=take_over,
+        actor=settings.actor,
+    )
 
 
 def settings_of(options: dict[str, Any]) -> Settings:

@@ -12,6 +12,8 @@ from reconciler.cli.composition import (
     chosen_tenants,
     common_options,
     for_each_tenant,
+    memory_of,
+    memory_options,
     settings_of,
     surroundings_of,
     takes_access,
@@ -21,11 +23,10 @@ from reconciler.cli.exits import Exit
 from reconciler.errors import ConfigurationError, InvalidPlanFile, UsageError
 from reconciler.model.plan import Plan
 from reconciler.planfile import dump_plan, plan_to_document, read_plan
-from reconciler.planner.guards import OVERRIDABLE
 from reconciler.reconcile.plan import plan_tenant
 from reconciler.reconcile.rundir import write_private
 from reconciler.report.render import Format, render_plan
-from reconciler.settings import Settings, parse_allowed
+from reconciler.settings import Settings
 
 MAX_PLAN_BYTES = 1 << 30
 
@@ -37,30 +38,23 @@ MAX_PLAN_BYTES = 1 << 30
     "--format", "format_", type=FORMATS, default="text", show_default=True, help="`json` is one line a tenant."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
-@click.option("--allow", multiple=True, metavar="GUARD[=N]", help="Show the plan as if the guard admitted up to N.")
+@memory_options
 @common_options
-def plan(
-    tenants: tuple[str, ...],
-    out: Path | None,
-    format_: str,
-    detailed_exitcode: bool,
-    allow: tuple[str, ...],
-    **options: Any,
-) -> int:
+def plan(tenants: tuple[str, ...], out: Path | None, format_: str, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Cannot write.
 
-    Reads git and the tenant, compares, and judges the result by every guard. The connection it uses lets no request
-    through that could change anything. Exit code 4 means that a guard refuses.
+    Reads git, the ledger and the tenant, compares, and judges the result by every guard. The connection it uses lets
+    no request through that could change anything. Exit code 4 means that a guard refuses.
     """
     settings = settings_of(options)
     surroundings = surroundings_of(settings)
-    allowed = parse_allowed(allow, OVERRIDABLE, settings)
+    memory = memory_of(settings, options)
     names = chosen_tenants(settings, tenants)
     if out is not None and len(names) != 1:
         raise UsageError("--out saves the plan of one tenant", hint=f"name one of: {', '.join(names)}")
 
     def work(name: str) -> Exit:
-        made, tenant = plan_tenant(settings.root, name, surroundings, settings.state_dir, allowed)
+        made, tenant = plan_tenant(settings.root, name, surroundings, memory)
         if out is not None:
             write_private(out, dump_plan(made))
         saved_as = str(out) if out is not None else None

@@ -120,6 +120,21 @@ def build_plan(inputs: PlanInputs) -> Plan:
         DesiredStateError: a reference means nobody, neither in git nor live.
 
     """
+    draft = _draft(inputs)
+    return _part_of(inputs, draft, _selected(inputs, draft))
+
+
+def build_part(inputs: PlanInputs, changes: Sequence[Change]) -> Plan:
+    """The plan of exactly these changes, which are some of those that `build_plan` finds, or parts of them."""
+    return _part_of(inputs, _draft(inputs), [replace(change, digest="") for change in changes])
+
+
+def _part_of(inputs: PlanInputs, draft: _Draft, changes: Sequence[Change]) -> Plan:
+    return _assemble(inputs, replace(draft, changes=changes, care=_without_the_rest(draft, changes)))
+
+
+def _draft(inputs: PlanInputs) -> _Draft:
+    """Everything that differs, and what git has a say about."""
     live, desired, tenant = inputs.live, inputs.desired, inputs.tenant
     index_users = index_live(live.users.values(), tenant.equivalences)
     index_groups = index_live(live.groups.values(), tenant.equivalences)
@@ -189,7 +204,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         Kind.USER: matched[Kind.USER] | history.users.keys(),
         Kind.GROUP: matched[Kind.GROUP] | history.groups.keys(),
     }
-    draft = _Draft(
+    return _Draft(
         changes=[*changes, *configuration],
         findings=[*findings, *alike_findings(groups, live.groups), *released, *asserted, *remarks.findings()],
         managed={Kind.USER: len(ours[Kind.USER] | named), Kind.GROUP: len(ours[Kind.GROUP])},
@@ -212,8 +227,6 @@ def build_plan(inputs: PlanInputs) -> Plan:
             unplanned=_lost(history, desired, live),
         ),
     )
-    selected = _selected(inputs, draft)
-    return _assemble(inputs, replace(selected, care=_without_the_rest(draft, selected.changes)))
 
 
 def _without_the_rest(draft: _Draft, selected: Sequence[Change]) -> Care | None:
@@ -226,13 +239,13 @@ def _without_the_rest(draft: _Draft, selected: Sequence[Change]) -> Care | None:
     return replace(draft.care, waiting=waiting, unplanned=draft.care.unplanned + len(rest))
 
 
-def _selected(inputs: PlanInputs, draft: _Draft) -> _Draft:
-    """The draft with the part of its changes that was asked for."""
+def _selected(inputs: PlanInputs, draft: _Draft) -> Sequence[Change]:
+    """The part of the changes that was asked for."""
     match inputs.selection:
         case Selection.ALL:
-            return draft
+            return draft.changes
         case Selection.REVOKE:
-            return replace(draft, changes=revocations(draft.changes))
+            return revocations(draft.changes)
         case _:
 
             def violating(changes: Sequence[Change]) -> set[str]:
@@ -240,7 +253,7 @@ def _selected(inputs: PlanInputs, draft: _Draft) -> _Draft:
 
             accepted = violating(draft.changes)
             parts = split_safe(draft.changes, lambda changes: violating(changes) - accepted)
-            return replace(draft, changes=parts.safe if inputs.selection is Selection.SAFE else parts.held)
+            return parts.safe if inputs.selection is Selection.SAFE else parts.held
 
 
 def _lost(history: History, desired: DesiredState, live: LiveState) -> int:
@@ -293,14 +306,20 @@ def rebuild_plan(inputs: PlanInputs, approved: Plan, changes: Sequence[Change]) 
     `inputs.desired` need only hold the policies.
     """
     known, live = approved.inventory, inputs.live
+    directory = build_directory((), (), live.users, live.groups)
+    nothing = Laid(state=DesiredState(), users=(), groups=(), directory=directory)
+    equivalences = inputs.tenant.equivalences
+    users = index_live(live.users.values(), equivalences)
+    groups = index_live(live.groups.values(), equivalences)
     draft = _Draft(
         changes=changes,
+        history=recall(inputs.base, nothing, users, groups, inputs.tenant.people),
         # A file cannot make more of them managed than there are, and so not widen what the shares of guards admit.
         managed={
             Kind.USER: min(known.managed_users, len(live.users)),
             Kind.GROUP: min(known.managed_groups, len(live.groups)),
         },
-        directory=_known_by_new_names(build_directory((), (), live.users, live.groups), changes),
+        directory=_known_by_new_names(directory, changes),
         # That git declares something of every kind was judged when the plan was made.
         declared={Kind.USER: 1, Kind.GROUP: 1},
         unchanged=approved.summary.unchanged,

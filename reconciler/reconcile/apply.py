@@ -6,40 +6,57 @@ Reads top to bottom like the dataflow. There is no dry run here: a dry run is a 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from reconciler.applier.applier import Applied, Tools, apply_changes
 from reconciler.applier.approval import Approval, access_not_approved, approve, hold, remaining
+from reconciler.applier.approved import within_approval
 from reconciler.applier.journal import Journal, open_journal
 from reconciler.applier.reading import Rereader
 from reconciler.applier.residual import Sent
 from reconciler.applier.verify import Replan, prove
 from reconciler.desired.parser import load_desired_state
-from reconciler.errors import ConfigurationError, DesiredStateError, GuardRefused, PlanError, ScimError, StalePlan
+from reconciler.errors import (
+    ConfigurationError,
+    DesiredStateError,
+    GuardRefused,
+    LedgerRefused,
+    PlanError,
+    RunExpired,
+    ScimError,
+    StalePlan,
+)
 from reconciler.messages.operations import sending_for
 from reconciler.model.change import Change
 from reconciler.model.outcome import ApplyResult, ChangeResult, Residual
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Plan, Selection
 from reconciler.model.resource import Kind
 from reconciler.model.state import LiveState
 from reconciler.model.tenant import Tenant
 from reconciler.planfile import check_plan_is_for, dump_plan, dump_receipt
 from reconciler.planner.estimate import page_size
-from reconciler.planner.planner import PlanInputs, build_plan, rebuild_plan
+from reconciler.planner.planner import PlanInputs, build_part, build_plan, rebuild_plan
 from reconciler.planner.rules import Rules
 from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import jobs_of, settle_open_jobs
-from reconciler.reconcile.plan import counted, load_valid, plan_connected, tell_guards, with_notes
+from reconciler.reconcile.judging import judged_by
+from reconciler.reconcile.memory import Memory, MemoryOptions
+from reconciler.reconcile.plan import Planned, counted, load_valid, plan_connected, remember, tell_guards, with_notes
 from reconciler.reconcile.rundir import open_run, tenant_lock
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
 
 Confirm = Callable[[Plan, Tenant], bool]
 """Shows a plan that no guard refuses and says whether to go on."""
+
+_LEAST_RUN = timedelta(minutes=30)
+_SLACK = 3
+"""A run may take so many times its estimate: retries, waits and polling stand outside of that."""
 
 _WAITS = {2: 2.0, 3: 4.0}
 """Seconds before the second and third round, drawn with full jitter (cxone.md D22)."""
@@ -49,25 +66,35 @@ _WAITS = {2: 2.0, 3: 4.0}
 class ApplyOptions:
     """What the person or the pipeline that runs apply decided.
 
-    `expect_digest` is the digest of the plan that was approved. `confirm` is asked before anything is written.
-    `take_over` names a run whose open jobs are no longer waited for, "" none.
+    `memory` also says where the state directory is, what is allowed, and which part of the plan is meant; its
+    `take_over` names a run whose open jobs and open attempt are no longer waited for. `expect_digest` is the digest of
+    the plan that was approved; with `approved` only what those plans contain is carried out. `confirm` is asked before
+    anything is written.
     """
 
-    state_dir: Path
-    allowed: Mapping[str, int | None] = field(default_factory=dict)
+    memory: MemoryOptions
     expect_digest: str | None = None
-    take_over: str = ""
+    approved: tuple[Plan, ...] = ()
     confirm: Confirm = lambda _plan, _tenant: True
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder for runs and locks."""
+        return self.memory.state_dir
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyEnd:
-    """How an apply ended: the plan as executed, the result (None: not confirmed), and where the files are."""
+    """How an apply ended: the plan as executed, the result (None: not confirmed), and where the files are.
+
+    `held` is where the plan of what waits for an approval of its own was saved, if anything does.
+    """
 
     plan: Plan
     tenant: Tenant
     result: ApplyResult | None
     directory: Path | None = None
+    held: Path | None = None
 
 
 class Refused(Exception):
@@ -84,20 +111,56 @@ def apply_tenant(root: Path, tenant_name: str, surroundings: Surroundings, optio
     """Make a tenant equal to git, or say why not.
 
     Raises:
-        Refused: a guard refuses, or the plan is not the approved one; nothing was written.
+        Refused: a guard or the ledger refuses, or the plan is not the approved one; nothing was written.
         DesiredStateError, AmbiguousMatch, ConfigurationError, ScimError: there is no plan; nothing was written.
+        InvalidPlanFile: an approved plan was made for somebody else.
         JobOpen: a job of an earlier run may still be running; nothing was written.
 
     """
     tenant, desired, _ = load_valid(root, tenant_name, surroundings)
+    for approved in options.approved:
+        check_plan_is_for(approved, tenant=tenant.name, target=tenant.target)
     with _at_work(tenant, surroundings, options) as (connection, journal):
-        planned = plan_connected(root, desired, connection, options.allowed)
+        memory = remember(root, tenant, desired, surroundings, options.memory)
+        settle_open_jobs(journal, connection, options.memory.take_over, memory.open_run)
+        planned = plan_connected(root, desired, connection, memory, options.memory)
         _check_digest(planned.plan, tenant, options.expect_digest)
+        inputs = planned.inputs
+        plan = planned.plan
+        ended: tuple[ChangeResult, ...] = ()
+        if options.approved:
+            plan, ended = _within(options.approved, planned)
+            tell_guards(plan, surroundings)
 
         def replan(live: LiveState) -> Sequence[Change]:
-            return build_plan(replace(planned.inputs, live=live)).changes
+            if ended:
+                return remaining(plan, live, Rules(inputs.tenant, inputs.capabilities))
+            return build_plan(replace(inputs, live=live)).changes
 
-        return _carry_out(_Work(planned.plan, planned.inputs.live, (), replan, journal), connection, options)
+        work = _Work(plan, inputs, ended, _held_plan(inputs, plan, ended), replan, journal, memory)
+        return _carry_out(work, connection, options)
+
+
+def _within(approved: Sequence[Plan], planned: Planned) -> tuple[Plan, tuple[ChangeResult, ...]]:
+    """The plan of what was approved and is still the same, without access that nobody approved; the rest as held."""
+    parts = within_approval(planned.plan.changes, approved)
+    gains = tuple(gain for plan in approved for gain in plan.access.gains)
+    changes, ended = list(parts.changes), list(parts.held)
+    while True:
+        plan = build_part(planned.inputs, changes)
+        kept, held = hold(plan.changes, access_not_approved(gains, plan))
+        if not held:
+            return plan, tuple(ended)
+        changes, ended = kept, [*ended, *held]
+
+
+def _held_plan(inputs: PlanInputs, plan: Plan, ended: Sequence[ChangeResult]) -> Plan | None:
+    """The plan of what waits for an approval of its own, which can be approved in turn."""
+    if inputs.selection is Selection.SAFE:
+        held = build_plan(replace(inputs, selection=Selection.HELD))
+        return held if held.changes else None
+    waiting = [result.change for result in ended if result.held]
+    return rebuild_plan(inputs, plan, waiting) if waiting else None
 
 
 def apply_approved(
@@ -118,16 +181,20 @@ def apply_approved(
     tenant = loaded.tenant
     check_plan_is_for(approved, tenant=tenant.name, target=tenant.target)
     with _at_work(tenant, surroundings, options) as (connection, journal):
+        memory = remember(root, tenant, None, surroundings, options.memory)
+        settle_open_jobs(journal, connection, options.memory.take_over, memory.open_run)
         configuration = any(change.key.kind is Kind.SERVICE_PROVIDER_CONFIG for change in approved.changes)
         read = connection.read_live_state(configuration=configuration)
         live = counted(look_up_creates(connection.client, approved.changes, read, tenant.equivalences), connection)
+        judged, policies = judged_by(tenant, loaded.desired, memory)
         inputs = PlanInputs(
-            tenant=tenant,
-            desired=loaded.desired,
+            tenant=judged,
+            desired=policies,
             live=live,
             capabilities=with_notes(connection, live),
             revision=approved.desired,
-            allowed=options.allowed,
+            base=memory.base,
+            allowed=options.memory.allowed,
             tool=surroundings.tool,
             created_at=surroundings.timestamp(),
         )
@@ -138,18 +205,18 @@ def apply_approved(
         def replan(now: LiveState) -> Sequence[Change]:
             return remaining(plan, now, rules)
 
-        return _carry_out(_Work(plan, live, ended, replan, journal), connection, options)
+        held = _held_plan(inputs, plan, ended)
+        return _carry_out(_Work(plan, inputs, ended, held, replan, journal, memory), connection, options)
 
 
 @contextmanager
 def _at_work(tenant: Tenant, surroundings: Surroundings, options: ApplyOptions) -> Iterator[tuple[Connection, Journal]]:
-    """The only run of a tenant on this machine, on a service that has ended what earlier runs left to it."""
+    """The only run of a tenant on this machine, and what it needs of it."""
     with (
         tenant_lock(options.state_dir, tenant.name),
         open_journal(options.state_dir / tenant.name) as journal,
         connect(tenant, surroundings, read_only=False) as connection,
     ):
-        settle_open_jobs(journal, connection, options.take_over)
         yield connection, journal
 
 
@@ -158,7 +225,7 @@ def _rebuild(approved: Plan, approval: Approval, inputs: PlanInputs) -> tuple[Pl
     changes, ended = list(approval.changes), list(approval.results)
     while True:
         plan = rebuild_plan(inputs, approved, changes)
-        kept, held = hold(plan.changes, access_not_approved(approved, plan))
+        kept, held = hold(plan.changes, access_not_approved(approved.access.gains, plan))
         if not held:
             return plan, tuple(ended)
         changes, ended = kept, [*ended, *held]
@@ -177,20 +244,32 @@ def _check_digest(plan: Plan, tenant: Tenant, expected: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is to be done: a plan, its snapshot, what ended before it began, how to plan again, where to note jobs."""
+    """What is to be done: a plan, what it was made from, what ended before it began, and what waits for a word.
+
+    `replan` plans again for the proof, `journal` notes jobs, `memory` is told before and after.
+    """
 
     plan: Plan
-    live: LiveState
+    inputs: PlanInputs
     ended: tuple[ChangeResult, ...]
+    held: Plan | None
     replan: Replan
     journal: Journal
+    memory: Memory
+
+    @property
+    def live(self) -> LiveState:
+        """The snapshot that the plan was made of."""
+        return self.inputs.live
 
 
 def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> ApplyEnd:
     """Guards, confirmation, sending, proof, receipt."""
     plan, tenant, surroundings = work.plan, connection.tenant, connection.surroundings
     if plan.refused_by:
-        raise Refused(plan, tenant, GuardRefused(plan.refused_by))
+        raise Refused(plan, tenant, work.memory.obstacle or GuardRefused(plan.refused_by))
+    if work.memory.obstacle is not None:
+        raise Refused(plan, tenant, work.memory.obstacle)
     if plan.changes and not options.confirm(plan, tenant):
         return ApplyEnd(plan, tenant, None)
     started = surroundings.timestamp()
@@ -200,8 +279,12 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
 
     directory = open_run(options.state_dir, tenant.name, surroundings.now(), random_hex)
     directory.write("plan.json", dump_plan(plan))
+    held = directory.write("held-plan.json", dump_plan(work.held)) if work.held is not None else None
+    ends = _end_of_run(plan, surroundings)
+    if plan.changes:
+        _begin(work, directory.run, ends)
     before = connection.client.requests
-    applied, residual, proven = _send_and_prove(work, connection, directory.run)
+    applied, residual, proven = _send_and_prove(work, connection, directory.run, ends)
     result = ApplyResult(
         run=directory.run,
         tenant=tenant.name,
@@ -223,10 +306,30 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
     except ConfigurationError as error:  # it was sent: that must not look like an error before anything was
         surroundings.listener.failed(error)
         result = replace(result, proven=False)
-    return ApplyEnd(plan, tenant, result, directory.path)
+    try:
+        work.memory.end(plan, work.live, result)
+    except LedgerRefused as error:
+        surroundings.listener.failed(error)
+        result = replace(result, proven=False)
+    return ApplyEnd(plan, tenant, result, directory.path, held)
 
 
-def _send_and_prove(work: _Work, connection: Connection, run: str) -> tuple[Applied, tuple[Residual, ...], bool]:
+def _end_of_run(plan: Plan, surroundings: Surroundings) -> datetime:
+    """When a run sends nothing any more, whatever is left: others may count on it (SPEC 7.1)."""
+    return surroundings.now() + max(_LEAST_RUN, timedelta(seconds=plan.estimate.seconds * _SLACK))
+
+
+def _begin(work: _Work, run: str, ends: datetime) -> None:
+    """Write the attempt down; it is the lock across machines."""
+    try:
+        work.memory.begin(run, work.plan, ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    except LedgerRefused as refused:
+        raise Refused(work.plan, work.inputs.tenant, refused) from refused
+
+
+def _send_and_prove(
+    work: _Work, connection: Connection, run: str, ends: datetime
+) -> tuple[Applied, tuple[Residual, ...], bool]:
     tenant, surroundings, plan = connection.tenant, connection.surroundings, work.plan
     listener = surroundings.listener
     page = page_size(tenant.limits, plan.capabilities)
@@ -239,6 +342,10 @@ def _send_and_prove(work: _Work, connection: Connection, run: str) -> tuple[Appl
         listener.change_ended(result)
         listener.phase_advanced(ended, len(plan.changes))
 
+    def check_time() -> None:
+        if surroundings.now() >= ends:
+            raise RunExpired(ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
     def wait(number: int) -> None:
         surroundings.sleep(_WAITS.get(number, 0.0) * surroundings.random())
 
@@ -250,6 +357,7 @@ def _send_and_prove(work: _Work, connection: Connection, run: str) -> tuple[Appl
         equivalences=tenant.equivalences,
         told=told,
         wait=wait,
+        check_time=check_time,
     )
     listener.phase_started("applying", len(plan.changes))
     applied = apply_changes(plan.changes, work.live, tools)

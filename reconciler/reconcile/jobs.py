@@ -42,8 +42,10 @@ def jobs_of(connection: Connection, journal: Journal, run: str) -> Jobs:
     )
 
 
-def settle_open_jobs(journal: Journal, connection: Connection, take_over: str) -> None:
+def settle_open_jobs(journal: Journal, connection: Connection, take_over: str, open_run: str) -> None:
     """Wait until every job of an earlier run is over; those of the run `take_over` are struck out without a question.
+
+    `open_run` is the run of which the ledger has an open attempt, "" none.
 
     Raises:
         JobOpen: one may still be running.
@@ -51,10 +53,11 @@ def settle_open_jobs(journal: Journal, connection: Connection, take_over: str) -
 
     """
     noted = journal.open_jobs(connection.tenant.target)
-    if take_over and take_over not in {job.run for job in noted}:
+    runs = {job.run for job in noted} | ({open_run} if open_run else set())
+    if take_over and take_over not in runs:
         raise ConfigurationError(
-            f"the run {take_over} left no job open",
-            context=f"open are jobs of: {', '.join(sorted({job.run for job in noted}))}" if noted else None,
+            f"the run {take_over} left nothing open",
+            context=f"open is what these runs left: {', '.join(sorted(runs))}" if runs else None,
             hint="leave out --take-over",
         )
     for job in noted:

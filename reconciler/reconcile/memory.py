@@ -84,6 +84,23 @@ class _Book:
     def now(self) -> str:
         return self.surroundings.timestamp()
 
+    def commit_of(self, plan: Plan) -> str:
+        """The commit that a plan was made from: that of a saved plan may be older than the one checked out.
+
+        Raises:
+            LedgerRefused: it is not a part of the history here.
+
+        """
+        commit = plan.desired.commit or self.checkout.commit
+        if not self.checkout.git.is_ancestor(commit, self.checkout.commit):
+            raise LedgerRefused(
+                LedgerReason.NOT_AN_ANCESTOR,
+                f"the plan was made from the commit {commit}, which is not part of the history of "
+                f"{self.checkout.commit}",
+                hint="check out a commit that comes after it, or make the plan again",
+            )
+        return commit
+
     def read(self, tip: str | None, *, vouched: bool = False) -> Chain:
         since = datetime.fromisoformat(self.now()) - _CHURN_WINDOW
         return read_chain(self.checkout.git, tip, since.strftime("%Y-%m-%dT%H:%M:%SZ"), vouched=vouched)
@@ -127,7 +144,7 @@ class Memory:
             tenant=book.tenant.name,
             target=book.tenant.target,
             root=book.checkout.root,
-            commit=book.checkout.commit,
+            commit=book.commit_of(plan),
             selection=options.selection,
             allowed=options.allowed,
             previous=self._head.tip,
@@ -188,7 +205,7 @@ class Memory:
             tenant=book.tenant.name,
             target=book.tenant.target,
             root=book.checkout.root,
-            commit=book.checkout.commit,
+            commit=book.commit_of(plan),
             selection=book.options.selection,
             allowed=book.options.allowed,
             previous=head.tip,
@@ -208,9 +225,11 @@ class Memory:
 
 
 def open_memory(
-    root: Path, tenant: Tenant, desired: DesiredState, surroundings: Surroundings, options: MemoryOptions
+    root: Path, tenant: Tenant, desired: DesiredState | None, surroundings: Surroundings, options: MemoryOptions
 ) -> Memory:
     """What is remembered of a tenant. What is wrong with the ledger is no error here: the guard `no-base` judges it.
+
+    `desired` is the desired state of the checkout where it is loaded already, so that it is not loaded twice.
 
     Raises:
         ConfigurationError: RECONCILER_LEDGER_HEAD or RECONCILER_LEDGER_SIGNERS make no sense.
@@ -237,7 +256,7 @@ def open_memory(
         return Memory(base=base, revision=revision, obstacle=refused)
 
 
-def _open_in_depth(book: _Book, desired: DesiredState, remembered: Sequence[str]) -> Memory:
+def _open_in_depth(book: _Book, desired: DesiredState | None, remembered: Sequence[str]) -> Memory:
     """The memory; a shallow clone is deepened before anything is said that more history may prove wrong."""
     depth = _FIRST_DEPTH
     while True:
@@ -249,7 +268,7 @@ def _open_in_depth(book: _Book, desired: DesiredState, remembered: Sequence[str]
         depth *= 8
 
 
-def _open(book: _Book, desired: DesiredState, remembered: Sequence[str]) -> Memory:
+def _open(book: _Book, desired: DesiredState | None, remembered: Sequence[str]) -> Memory:
     head, continues = book.ledger.head(), None
     own = chain = Chain()
     before = None
@@ -320,7 +339,7 @@ class _States:
     """The desired states of a chain while they are loaded; each tree once."""
 
     book: _Book
-    now: DesiredState
+    now: DesiredState | None
     states: list[DesiredState] = field(default_factory=list)
     at: list[tuple[str, str]] = field(default_factory=list)
 
@@ -364,7 +383,7 @@ class _States:
         if self.at and self.at[-1] == place:
             return None
         is_now = place == (tree_of(checkout.git, checkout.commit, checkout.root), self.book.tenant.name)
-        if is_now and not checkout.revision.dirty:
+        if is_now and self.now is not None and not checkout.revision.dirty:
             state, tenant = self.now, self.book.tenant
         else:
             loaded = self._load(tree, entry.tenant)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.desired.parser import Loaded, load_desired_state
 from reconciler.errors import DesiredStateError
-from reconciler.ledger.revision import read_revision
 from reconciler.model.plan import Capabilities, Plan, Verdict
 from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import Tenant
@@ -16,6 +14,8 @@ from reconciler.planner.planner import PlanInputs, build_plan
 from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import open_job_findings
+from reconciler.reconcile.judging import judged_by
+from reconciler.reconcile.memory import Memory, MemoryOptions, open_memory
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
 
@@ -45,29 +45,43 @@ def load_valid(root: Path, tenant: str, surroundings: Surroundings) -> tuple[Ten
 
 
 def plan_tenant(
-    root: Path, tenant_name: str, surroundings: Surroundings, state_dir: Path, allowed: Mapping[str, int | None]
+    root: Path, tenant_name: str, surroundings: Surroundings, options: MemoryOptions
 ) -> tuple[Plan, Tenant]:
     """What would be done to one tenant. Nothing is written: the transport lets only reads through (SPEC P1)."""
     tenant, desired, _ = load_valid(root, tenant_name, surroundings)
+    memory = remember(root, tenant, desired, surroundings, options)
     with connect(tenant, surroundings, read_only=True) as connection:
-        plan = plan_connected(root, desired, connection, allowed).plan
-    return replace(plan, findings=(*open_job_findings(tenant, state_dir), *plan.findings)), tenant
+        plan = plan_connected(root, desired, connection, memory, options).plan
+    return replace(plan, findings=(*open_job_findings(tenant, options.state_dir), *plan.findings)), tenant
+
+
+def remember(
+    root: Path, tenant: Tenant, desired: DesiredState | None, surroundings: Surroundings, options: MemoryOptions
+) -> Memory:
+    """What is remembered of a tenant, and word of it to who listens."""
+    surroundings.listener.phase_started("remembering")
+    memory = open_memory(root, tenant, desired, surroundings, options)
+    surroundings.listener.phase_finished(memory.base.detail or f"base {(memory.base.commit or 'unknown')[:12]}")
+    return memory
 
 
 def plan_connected(
-    root: Path, desired: DesiredState, connection: Connection, allowed: Mapping[str, int | None]
+    root: Path, desired: DesiredState, connection: Connection, memory: Memory, options: MemoryOptions
 ) -> Planned:
     """The plan for a tenant that is reached already."""
-    tenant, surroundings = connection.tenant, connection.surroundings
+    surroundings = connection.surroundings
     live = counted(connection.read_live_state(configuration=desired.configuration is not None), connection)
     surroundings.listener.phase_started("planning")
+    tenant, judged = judged_by(connection.tenant, desired, memory)
     inputs = PlanInputs(
         tenant=tenant,
-        desired=desired,
+        desired=judged,
         live=live,
         capabilities=with_notes(connection, live),
-        revision=read_revision(root / tenant.name),
-        allowed=allowed,
+        revision=memory.revision,
+        base=memory.base,
+        allowed=options.allowed,
+        selection=options.selection,
         tool=surroundings.tool,
         created_at=surroundings.timestamp(),
     )

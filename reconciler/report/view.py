@@ -500,7 +500,7 @@ def _guard(guard: GuardVerdict) -> GuardView:
     if guard.id in _WITHOUT_OVERRIDE:
         allow = ""
     elif guard.id == "no-base":
-        allow = "--first-run"
+        allow = "--first-run" if "--first-run" in guard.detail else ""
     else:
         allow = f"--allow {guard.id}" if guard.count is None else f"--allow {guard.id}={guard.count}"
     numbers = [f"{guard.count:,} planned"] if guard.count is not None else []

@@ -166,7 +166,7 @@ def test_a_saved_plan_names_people_as_the_tenant_does() -> None:
     rules = Rules(world.tenant, world.capabilities)
     approval = approve(read, world.read(), rules)
     assert approval.results == ()
-    assert access_not_approved(read, rebuild_plan(world.inputs(), read, approval.changes)) == {}
+    assert access_not_approved(read.access.gains, rebuild_plan(world.inputs(), read, approval.changes)) == {}
 
 
 def test_who_is_inactive_live_is_told_and_gets_no_membership_unasked() -> None:
