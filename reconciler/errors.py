@@ -4,6 +4,7 @@
       UsageError                      the command line does not make sense (exit 64)
       DesiredStateError               fix the YAML (exit 3); carries every diagnostic
       ConfigurationError              fix the environment: secrets, bindings, files (exit 1)
+      ReportTooLong                   a report does not fit where it is to go, and is not cut (exit 1)
       PlanError                       look at the plan
         AmbiguousMatch                two candidates where one is needed (exit 1)
         GuardRefused                  a guard says no (exit 4)
@@ -74,6 +75,19 @@ class ConfigurationError(ReconcilerError):
     """A secret, a binding or a file that the run needs from its surroundings is missing or wrong."""
 
     reference = "configuration"
+
+
+class ReportTooLong(ReconcilerError):
+    """A report does not fit into the room there is, even with everything folded that may be."""
+
+    reference = "report-too-long"
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(
+            f"the report takes {least:,} characters, and there is room for {most:,}",
+            context="what takes something away is always shown completely, so nothing of it can be left out",
+            hint="make the change in smaller steps, or read it without a limit",
+        )
 
 
 class PlanError(ReconcilerError):

@@ -91,14 +91,18 @@ def _tell_github(made: Plan, settings: Settings) -> None:
 @click.command(short_help="Render a saved plan.")
 @click.argument("file", type=click.Path(path_type=Path), metavar="PLAN")
 @click.option("--format", "format_", type=FORMATS, default="text", show_default=True)
-def show(file: Path, format_: str) -> int:
+@click.option(
+    "--max-length", type=click.IntRange(min=1), metavar="N", help="At most N characters: count more, list less."
+)
+def show(file: Path, format_: str, max_length: int | None) -> int:
     """Render a saved plan.
 
     Checks that the file is whole and unchanged, then shows it as `plan` did. Needs no network and no desired state.
+    With --max-length, what takes something away is still complete, or the exit code is 1 and nothing is shown.
     """
-    click.echo(
-        render_plan(read_plan(read_plan_file(file)), Format(format_), color=use_color(), saved_as=str(file)), nl=False
-    )
+    made = read_plan(read_plan_file(file))
+    text = render_plan(made, Format(format_), color=use_color(), saved_as=str(file), most=max_length)
+    click.echo(text, nl=False)
     return Exit.DONE
 
 

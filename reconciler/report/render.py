@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reconciler.errors import ReportTooLong
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.outcome import ApplyResult
 from reconciler.model.plan import Plan
@@ -46,6 +47,11 @@ _FOLDING = {
     # What Markdown lists may hide in <details>, so it folds later.
     Format.MARKDOWN: Folding(creates=100, updates=200, memberships=100, members=50, access=20, residuals=50, width=200),
 }
+_TIGHTER = (
+    Folding(creates=20, updates=20, memberships=20, members=10, access=5, findings=10, residuals=10, width=100),
+    Folding(creates=0, updates=0, memberships=0, few=0, members=2, access=2, findings=4, residuals=4, width=60),
+)
+"""For places that take only so much text: more is counted and less listed. What takes something away stays whole."""
 
 
 def render_plan(
@@ -56,20 +62,40 @@ def render_plan(
     protected: Iterable[str] = (),
     saved_as: str | None = None,
     options: Sequence[str] = (),
+    most: int | None = None,
 ) -> str:
     """The plan as a report, ending with a line break; JSON is the plan document, sealed.
 
     `color` styles text with ANSI sequences. `protected` are the protected entries of tenant.yaml: gains of those groups
     are always listed. `saved_as` is the file the plan was saved as; the report then names it in the next command, and
-    repeats the `options` that were typed.
+    repeats the `options` that were typed. `most` is how many characters there is room for: what only adds is then
+    counted instead of listed as far as that takes; JSON is never shortened.
+
+    Raises:
+        ReportTooLong: what has to be said takes more room.
+
     """
     if format is Format.JSON:
-        return to_json_line(plan_to_document(plan)) + "\n"
+        return _fitting([to_json_line(plan_to_document(plan)) + "\n"], most)
     seal = plan_to_document(plan)["seal"] if saved_as is not None else None
-    view = build_plan_view(
-        plan, folding=_FOLDING[format], protected=protected, saved_as=saved_as, seal=seal, options=options
-    )
-    return _render("plan", format, {"plan": view}, color=color)
+
+    def rendered(folding: Folding) -> str:
+        view = build_plan_view(
+            plan, folding=folding, protected=protected, saved_as=saved_as, seal=seal, options=options
+        )
+        return _render("plan", format, {"plan": view}, color=color)
+
+    return _fitting(map(rendered, (_FOLDING[format], *_TIGHTER)), most)
+
+
+def _fitting(reports: Iterable[str], most: int | None) -> str:
+    """The first report there is room for."""
+    least = 0
+    for report in reports:
+        if most is None or len(report) <= most:
+            return report
+        least = len(report)
+    raise ReportTooLong(least, most or 0)
 
 
 def render_apply(

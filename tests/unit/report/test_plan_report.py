@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
+from reconciler.errors import ReportTooLong
 from reconciler.model.change import Action, PreconditionKind, Reason
 from reconciler.model.diagnostic import Source
 from reconciler.model.plan import (
@@ -447,3 +448,31 @@ def test_json_is_the_sealed_document_on_one_line(plan: Plan) -> None:
     assert line.count("\n") == 1
     assert line[:-1].replace("\u3000", "").isprintable()
     assert json.loads(line) == plan_to_document(plan)
+
+
+@READABLE
+def test_a_report_that_does_not_fit_counts_what_only_adds(format_: Format) -> None:
+    """INCIDENTS, "Comment too long": shorter and shorter, and what takes something away is in all of them."""
+    creates = [build_change(f"User/new-{number}@x", attributes=[("title", None, "T" * 90)]) for number in range(90)]
+    gone = [
+        build_change(f"User/gone-{number}@x", action=Action.DEACTIVATE, attributes=[("active", True, False)])
+        for number in range(30)
+    ]
+    plan = build_plan(*creates, *gone)
+    whole = render_plan(plan, format_)
+    short = render_plan(plan, format_, most=len(whole) - 1)
+    assert len(short) < len(whole)
+    assert all(f"gone-{number}@x" in short for number in range(30))
+    assert render_plan(plan, format_, most=len(whole)) == whole
+
+
+@READABLE
+def test_a_report_that_never_fits_is_an_error_and_not_cut(format_: Format) -> None:
+    """INCIDENTS, "Comment too long": deletions are complete, or the check fails."""
+    gone = [
+        build_change(f"User/gone-{number}@x", action=Action.DEACTIVATE, attributes=[("active", True, False)])
+        for number in range(60)
+    ]
+    with pytest.raises(ReportTooLong) as caught:
+        render_plan(build_plan(*gone), format_, most=500)
+    assert "room for 500" in caught.value.message
