@@ -297,7 +297,9 @@ def _access(item: Mapping[str, Any]) -> AccessChange:
 
 
 def _guard(item: Mapping[str, Any]) -> GuardVerdict:
-    return GuardVerdict(**_only(item, "id", "detail", "count", "limit"), verdict=Verdict(item["verdict"]))
+    return GuardVerdict(
+        **_only(item, "id", "detail", "count", "limit"), override=item.get("override"), verdict=Verdict(item["verdict"])
+    )
 
 
 def _invalid(problem: str, context: str | None) -> InvalidPlanFile:

@@ -83,6 +83,7 @@ class Code(StrEnum):
     SECOND_CONFIGURATION = "V513"
     EXCLUSIVE = "V514"
     POLICY = "V515"
+    OVERRIDE = "V516"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,13 +239,16 @@ _TEXTS: dict[Code, tuple[str, str, str, str]] = {
     ),
     Code.KIND_MISSING: (
         "no kind",
-        "`kind` says what a document is: Tenant, User, Users, Group, Groups, ServiceProviderConfig or Policy.",
+        (
+            "`kind` says what a document is: Tenant, User, Users, Group, Groups, ServiceProviderConfig, Policy or"
+            " Override."
+        ),
         "userName: ann@example.com",
         "kind: User\nuserName: ann@example.com",
     ),
     Code.KIND_UNKNOWN: (
         "an unknown kind",
-        "Kinds are Tenant, User, Users, Group, Groups, ServiceProviderConfig and Policy, spelled like that.",
+        "Kinds are Tenant, User, Users, Group, Groups, ServiceProviderConfig, Policy and Override, spelled so.",
         "kind: user",
         "kind: User",
     ),
@@ -569,6 +573,16 @@ _TEXTS: dict[Code, tuple[str, str, str, str]] = {
         "A rule names at least two roles or groups, has a name of its own, and names things that exist.",
         "exclusive: [{name: maker-checker, roles: [Payments-Maker]}]",
         "exclusive: [{name: maker-checker, roles: [Payments-Maker, Payments-Checker]}]",
+    ),
+    Code.OVERRIDE: (
+        "an override that cannot be meant",
+        (
+            "An Override lets one guard pass the changes that it lists, until a day that it names. The day has to be"
+            " one of the calendar, and no two overrides speak of the same change and guard: which `max` and which"
+            " reason count would be left to chance."
+        ),
+        'expires: "2026-02-30"',
+        'expires: "2026-02-28"',
     ),
 }
 

@@ -27,12 +27,12 @@ from reconciler.desired.violations import did_you_mean, explain
 from reconciler.model.diagnostic import Source
 from reconciler.model.dialect import Profile
 from reconciler.model.resource import ConfigurationMode, DesiredConfiguration, DesiredGroup, DesiredUser
-from reconciler.model.state import Exclusive
+from reconciler.model.state import Exclusive, Override
 from reconciler.model.tenant import People, Tenant
 from reconciler.schemas import Checker, checker
 from reconciler.semantics.canonical import fold
 
-KINDS = ("Tenant", "User", "Users", "Group", "Groups", "ServiceProviderConfig", "Policy")
+KINDS = ("Tenant", "User", "Users", "Group", "Groups", "ServiceProviderConfig", "Policy", "Override")
 
 _WHOLE = -1
 """The entry number of a resource that is a document of its own."""
@@ -99,6 +99,7 @@ class Draft:
     group_places: Places = field(default_factory=Places)
     configurations: list[Placed[DesiredConfiguration]] = field(default_factory=list)
     exclusives: list[Placed[Exclusive]] = field(default_factory=list)
+    overrides: list[Placed[Override]] = field(default_factory=list)
     claimed_users: set[str] = field(default_factory=set)
     claimed_groups: set[str] = field(default_factory=set)
     claimed_ids: set[str] = field(default_factory=set)
@@ -151,6 +152,8 @@ class DocumentReader:
                 self._take_configuration(value, where)
             case "Policy":
                 self._take_policy(value, where)
+            case "Override":
+                self._take_override(value, where)
             case _:
                 self._draft.findings.append(_kind_problem(file, document))
 
@@ -238,6 +241,18 @@ class DocumentReader:
                     groups=tuple(map(nfc, rule.get("groups", ()))),
                 )
                 self._draft.exclusives.append(Placed(exclusive, where.file, where.document, ("exclusive", index)))
+
+    def _take_override(self, value: dict[str, Any], where: _Where) -> None:
+        if self._check(checker("override"), value, where):
+            override = Override(
+                guard=value["guard"],
+                changes=frozenset(value["changes"]),
+                max=value["max"],
+                expires=value["expires"],
+                reason=nfc(value["reason"]),
+                source=Source(where.file, where.line),
+            )
+            self._draft.overrides.append(Placed(override, where.file, where.document))
 
     def _check(self, schema: Checker, value: Any, where: _Where) -> bool:
         if schema.accepts(value):
@@ -389,6 +404,7 @@ def _guess_kind(value: Mapping[str, Any]) -> str | None:
         "userName": "User",
         "displayName": "Group",
         "exclusive": "Policy",
+        "guard": "Override",
         "scim": "Tenant",
         "bulkConfig": KINDS[5],
     }

@@ -29,7 +29,7 @@ from reconciler.desired.files import (
 from reconciler.desired.loader import Fault, Parsed, parse
 from reconciler.desired.places import Finding, finding_of, place
 from reconciler.desired.roots import NO_NAMES, ROOT_HELP, check_root, list_tenants
-from reconciler.desired.rules import check_exclusives, check_rules
+from reconciler.desired.rules import check_guarding, check_rules
 from reconciler.desired.tenant import include_paths
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.state import DesiredState
@@ -38,7 +38,7 @@ from reconciler.semantics.canonical import fold
 
 __all__ = ["Loaded", "check_root", "list_tenants", "load_desired_state"]
 
-_GUARDING = frozenset({"Tenant", "Policy"})
+_GUARDING = frozenset({"Tenant", "Policy", "Override"})
 """What must be valid even where the desired state itself is not asked for: it decides what a plan may do."""
 
 
@@ -74,9 +74,9 @@ def load_desired_state(
     """Everything `root/tenant` declares, checked against schemas and rules (SPEC sections 3 and 4). Never raises.
 
     `also` are files that are not written yet, by their names relative to the root: they are read as if they were there.
-    With `documents` False only tenant.yaml and Policy documents have to be valid, and `desired` holds only exclusives;
-    that is enough to judge a plan that comes from a file. `environ` may tell where a tenant lives that does not say so
-    itself (cxone.md D32).
+    With `documents` False only tenant.yaml, Policy and Override documents have to be valid, and `desired` holds only
+    those; that is enough to judge a plan that comes from a file. `environ` may tell where a tenant lives that does not
+    say so itself (cxone.md D32).
     """
     with collector_paused():
         return _Load(root, tenant, environ, also or {}).run(documents=documents)
@@ -99,7 +99,7 @@ class _Load:
         if tree is not None:
             self._read(tree, documents=documents)
             self._check_tenant()
-        draft.findings.extend(check_rules(draft) if documents else check_exclusives(draft))
+        draft.findings.extend(check_rules(draft) if documents else check_guarding(draft))
         diagnostics = _without_echoes(place(draft.findings, self._text_of))
         is_valid = not any(item.severity is Severity.ERROR for item in diagnostics)
         return Loaded(
@@ -180,7 +180,7 @@ class _Load:
             return
         parsed = parse(text)
         draft.files += 1
-        if only is None or name == self._tenant_file or "Policy" in text:
+        if only is None or name == self._tenant_file or any(kind in text for kind in only):
             draft.findings.extend(finding_of(item, name) for item in parsed.faults)
             draft.complete &= parsed.complete
         self._take(name, parsed, reader, only)
@@ -262,6 +262,9 @@ def _desired_state(draft: Draft) -> DesiredState:
         groups=tuple(sorted(draft.groups, key=lambda group: (fold(group.display_name), group.display_name))),
         configuration=draft.configurations[0].value if draft.configurations else None,
         exclusives=tuple(sorted((placed.value for placed in draft.exclusives), key=lambda rule: rule.name)),
+        overrides=tuple(
+            sorted((placed.value for placed in draft.overrides), key=lambda item: (item.source.file, item.source.line))
+        ),
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from reconciler.desired.codes import Code
 from reconciler.desired.documents import Draft, Placed, Places
 from reconciler.desired.places import Finding, Path
-from reconciler.model.diagnostic import Severity
+from reconciler.model.diagnostic import Severity, Source
 from reconciler.model.resource import ENTERPRISE_SCHEMA, DesiredGroup, DesiredUser, Kind, Reference
-from reconciler.model.state import Exclusive
+from reconciler.model.state import Exclusive, Override
 from reconciler.model.tenant import Limits, Owned, People
 from reconciler.semantics.canonical import fold
 from reconciler.semantics.graph import deepest_chains, find_cycles, reachable, shortest_path
@@ -31,10 +32,35 @@ def check_rules(draft: Draft) -> Iterator[Finding]:
     yield from resolved.findings
     yield from _nesting(draft, index, resolved.nested)
     yield from _policies(draft, index, resolved)
+    yield from check_guarding(draft)
 
 
-def check_exclusives(draft: Draft) -> Iterator[Finding]:
-    """The problems of Policy documents that can be seen without any other document."""
+def check_guarding(draft: Draft) -> Iterator[Finding]:
+    """The problems of Policy and Override documents that can be seen without any other document."""
+    yield from _exclusives(draft)
+    yield from _overrides(draft)
+
+
+def _overrides(draft: Draft) -> Iterator[Finding]:
+    """Days that no calendar has, and changes that two overrides speak of: of those nobody knows which is meant."""
+    earlier: dict[tuple[str, str], Source] = {}
+    for placed in draft.overrides:
+        override = placed.value
+        try:
+            date.fromisoformat(override.expires)
+        except ValueError:
+            message = f"there is no day {override.expires}"
+            yield _about(placed, Code.OVERRIDE, message, "write the last day on which it is to count", "expires")
+        both = [earlier[override.guard, change] for change in override.changes if (override.guard, change) in earlier]
+        if both:
+            first = min(both, key=lambda source: (source.file, source.line))
+            message = f"a change is let through {override.guard} twice; first at {first.file}:{first.line}"
+            yield _about(placed, Code.OVERRIDE, message, "keep one of the two", "changes")
+        for change in override.changes:
+            earlier.setdefault((override.guard, change), override.source)
+
+
+def _exclusives(draft: Draft) -> Iterator[Finding]:
     names: dict[str, Placed[Exclusive]] = {}
     for placed in draft.exclusives:
         rule = placed.value
@@ -440,7 +466,6 @@ def _names(reference: Reference, group: DesiredGroup) -> bool:
 
 
 def _policies(draft: Draft, index: _Index, resolved: _Resolved) -> Iterator[Finding]:
-    yield from check_exclusives(draft)
     roles = Nearest(draft.roles)
     children = {str(parent): [str(child) for child in below] for parent, below in resolved.nested.items()}
     for placed in draft.exclusives:
@@ -511,7 +536,7 @@ def _violators(
 
 
 def _about(
-    placed: Placed[Exclusive],
+    placed: Placed[Exclusive] | Placed[Override],
     code: Code,
     message: str,
     help_: str,

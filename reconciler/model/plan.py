@@ -37,13 +37,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardVerdict:
-    """One guard's answer. `count` is what it counted and `limit` what it admits, where it counts at all."""
+    """One guard's answer. `count` is what it counted and `limit` what it admits, where it counts at all.
+
+    `override` is the place (file:line) of the Override document that let it pass, None where none did.
+    """
 
     id: str
     verdict: Verdict
     detail: str
     count: int | None = None
     limit: int | None = None
+    override: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

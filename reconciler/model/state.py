@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
+from reconciler.model.diagnostic import Source
 from reconciler.model.resource import (
     DesiredConfiguration,
     DesiredGroup,
@@ -29,6 +30,21 @@ class Exclusive:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """One guard that may pass certain changes, by their digests, where it counts at most `max` (SPEC section 8).
+
+    `expires` is the last day on which it counts, in UTC, as YYYY-MM-DD.
+    """
+
+    guard: str
+    changes: frozenset[str]
+    max: int
+    expires: str
+    reason: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredState:
     """Everything one tenant folder declares, checked; tuples are in canonical order whatever the file layout."""
 
@@ -36,6 +52,7 @@ class DesiredState:
     groups: tuple[DesiredGroup, ...] = ()
     configuration: DesiredConfiguration | None = None
     exclusives: tuple[Exclusive, ...] = ()
+    overrides: tuple[Override, ...] = ()
 
 
 class Standing(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.errors import DesiredStateError
@@ -35,7 +35,7 @@ from reconciler.model.resource import (
     LiveUser,
     ResourceKey,
 )
-from reconciler.model.state import BaseState, DesiredState, LiveState, Standing
+from reconciler.model.state import BaseState, DesiredState, LiveState, Override, Standing
 from reconciler.model.tenant import People, Tenant
 from reconciler.planner.access import build_access_graph, diff_access
 from reconciler.planner.binding import bind_labels
@@ -55,6 +55,7 @@ from reconciler.planner.guards import check_guards, policy_violators
 from reconciler.planner.history import History, Laid, combined, identity_of, membership_reasons, recall
 from reconciler.planner.matching import Match, index_live, match_all
 from reconciler.planner.membership import Delta, Unresolved, diff_memberships
+from reconciler.planner.overriding import apply_overrides
 from reconciler.planner.pending import (
     NOBODY_EXPECTED,
     as_the_tenant_calls_them,
@@ -66,7 +67,7 @@ from reconciler.planner.pending import (
 from reconciler.planner.references import Directory, Target, build_directory
 from reconciler.planner.removal import Removing, remove_orphans
 from reconciler.planner.rules import Rules
-from reconciler.planner.selection import revocations, split_safe
+from reconciler.planner.selection import revocations, split_safe, without
 from reconciler.semantics.digest import change_digest, plan_digest
 from reconciler.semantics.nearest import Nearest
 
@@ -78,8 +79,9 @@ _AMBIGUOUS = "V508"
 class PlanInputs:
     """Everything a plan depends on.
 
-    `allowed` maps a guard to the number that `--allow` admits, None for any. `created_at` is an RFC 3339 UTC timestamp.
-    `own_account` is how the reconciler signs in, where that is a name.
+    `allowed` maps a guard to the number that `--allow` admits, None for any. `overrides` are those that count, which is
+    not for the desired state alone to say. `created_at` is an RFC 3339 UTC timestamp. `own_account` is how the
+    reconciler signs in, where that is a name.
     """
 
     tenant: Tenant
@@ -89,6 +91,7 @@ class PlanInputs:
     revision: DesiredRevision = field(default_factory=DesiredRevision)
     base: BaseState = field(default_factory=BaseState)
     allowed: Mapping[str, int | None] = field(default_factory=dict)
+    overrides: Sequence[Override] = ()
     selection: Selection = Selection.ALL
     own_account: str | None = None
     max_minutes: int | None = None
@@ -498,7 +501,12 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
             limits=tenant.limits,
         )
     )
-    guards = check_guards(replace(judged, minutes=math.ceil(estimate.seconds / 60)), inputs.allowed)
+    judged = replace(judged, minutes=math.ceil(estimate.seconds / 60))
+
+    def without_those(digests: Collection[str]) -> GuardInputs:
+        return replace(_guard_inputs(inputs, draft, without(changes, digests)), minutes=judged.minutes)
+
+    guards = apply_overrides(check_guards(judged, inputs.allowed), inputs.overrides, inputs.created_at, without_those)
     certificates = [live.certificate(kind) for kind in (Kind.USER, Kind.GROUP)]
     return Plan(
         tool=inputs.tool,

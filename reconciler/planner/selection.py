@@ -37,6 +37,20 @@ def _revocation(change: Change) -> Change | None:
     return _part(change, attributes, members, Action.DEACTIVATE if deactivates else Action.UPDATE)
 
 
+def without(changes: Sequence[Change], digests: Collection[str]) -> tuple[Change, ...]:
+    """What is left without the changes that have one of these digests; who is not created joins nothing."""
+    missing = {label_of(c.key) for c in changes if c.digest in digests and c.action is Action.CREATE}
+    left = (_unjoined(change, missing) for change in changes if change.digest not in digests)
+    return tuple(change for change in left if change is not None)
+
+
+def _unjoined(change: Change, missing: Collection[str]) -> Change | None:
+    added = tuple(label for label in change.members.added if label not in missing)
+    if added == change.members.added:
+        return change
+    return _or_nothing(change, change.attributes, replace(change.members, added=added))
+
+
 def split_safe(changes: Sequence[Change], unsafe: Callable[[Sequence[Change]], Collection[str]]) -> Split:
     """What may go through without any removal, and the rest.
 

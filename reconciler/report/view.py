@@ -611,7 +611,7 @@ def _command(plan: Plan, saved_as: str | None, seal: str | None, options: Sequen
     if saved_as is not None and seal is not None:
         approval = ["--plan", saved_as, "--expect-seal", seal]
     words = ["reconciler", "apply", plan.tenant, *options, *approval]
-    allows = [_guard(guard).allow for guard in plan.guards if guard.verdict is not Verdict.PASS]
+    allows = [_guard(guard).allow for guard in plan.guards if guard.verdict is not Verdict.PASS and not guard.override]
     return " ".join([*(shlex.quote(printable(word)) for word in words), *allows])
 
 

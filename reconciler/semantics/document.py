@@ -209,6 +209,7 @@ def _guard(guard: GuardVerdict) -> dict[str, Any]:
         "detail": guard.detail,
         "count": guard.count,
         "limit": guard.limit,
+        **({} if guard.override is None else {"override": guard.override}),
     }
 
 

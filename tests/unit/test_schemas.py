@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reconciler.schemas import URN, SchemaError, checker, checker_of, pattern_error, schema_names, schema_text
 
 NAMES = schema_names()
-OURS = ("group", "groups", "policy", "service-provider-config", "tenant", "user", "users")
+OURS = ("group", "groups", "override", "policy", "service-provider-config", "tenant", "user", "users")
 VALUES = st.recursive(
     st.none()
     | st.booleans()
