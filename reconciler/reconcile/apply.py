@@ -195,6 +195,7 @@ def apply_approved(
             revision=approved.desired,
             base=memory.base,
             allowed=options.memory.allowed,
+            overrides=loaded.desired.overrides,
             tool=surroundings.tool,
             created_at=surroundings.timestamp(),
         )

@@ -81,6 +81,7 @@ def plan_connected(
         revision=memory.revision,
         base=memory.base,
         allowed=options.allowed,
+        overrides=desired.overrides,
         selection=options.selection,
         tool=surroundings.tool,
         created_at=surroundings.timestamp(),
