@@ -39,12 +39,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt(Entry):
-    """A run is about to send changes; after `until` (RFC 3339) it sends nothing more."""
+    """A run is about to send changes; after `until` (RFC 3339) it sends nothing more.
+
+    `nonce` is chance: of two machines that say the same in the same second, still only one gets in.
+    """
 
     digests: tuple[str, ...]
     actor: str
     started: str
     until: str
+    nonce: str
     first_run: bool = False
     takes_over: str | None = None
 

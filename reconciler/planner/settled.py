@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from reconciler.model.change import Action
 from reconciler.model.outcome import ApplyResult, Outcome
 from reconciler.model.plan import Care, Plan
-from reconciler.model.resource import Kind
+from reconciler.model.resource import Kind, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.model.tenant import People, Tenant, UserRemoval
 
@@ -27,23 +27,29 @@ def settled_ids(plan: Plan, result: ApplyResult) -> Mapping[Kind, frozenset[str]
 
     What git declares no more is settled when all that it once gave is taken back.
     """
-    care = plan.care or Care()
+    care, done = plan.care or Care(), _done(result)
+    open_ids = _open_ids(plan, done)
+    settled: dict[Kind, frozenset[str]] = {}
+    for kind in KINDS:
+        made = {
+            item.id for item in result.results if item.id and item.change.key in done and item.change.key.kind is kind
+        }
+        known = care.declared.get(kind, frozenset()) | care.former.get(kind, frozenset())
+        settled[kind] = frozenset((known | made) - open_ids)
+    return settled
+
+
+def _done(result: ApplyResult) -> frozenset[ResourceKey]:
+    """The changes that were applied and proven."""
     left = {item.key for item in result.residual}
-    done = {
-        item.change.key
-        for item in result.results
-        if result.proven and item.outcome is Outcome.APPLIED and str(item.change.key) not in left
-    }
-    open_ids = care.waiting | {change.id for change in plan.changes if change.key not in done}
-    made = {
-        kind: {i.id for i in result.results if i.id and i.change.key in done and i.change.key.kind is kind}
-        for kind in KINDS
-    }
-    return {
-        kind: frozenset(care.declared.get(kind, frozenset()) | care.former.get(kind, frozenset()) | made[kind])
-        - open_ids
-        for kind in KINDS
-    }
+    applied = (item.change.key for item in result.results if item.outcome is Outcome.APPLIED)
+    return frozenset(key for key in applied if result.proven and str(key) not in left)
+
+
+def _open_ids(plan: Plan, done: Collection[ResourceKey]) -> frozenset[str]:
+    """The ids of which something is left to do."""
+    waiting = plan.care.waiting if plan.care is not None else frozenset()
+    return waiting | {change.id for change in plan.changes if change.id is not None and change.key not in done}
 
 
 def is_complete(plan: Plan, result: ApplyResult) -> bool:
@@ -57,8 +63,8 @@ def released_users(
 ) -> Mapping[str, str]:
     """The inactive users whom git does not declare any more, with the RFC 3339 time since when.
 
-    `before` are those known so far, and `live` the snapshot that the plan was made of. Who came back to git, was
-    deleted, or was reactivated by somebody, is not one of them any more.
+    `before` are those known so far, and `live` the snapshot that the plan was made of. Who came back and is as git
+    says, was deleted, or was reactivated by somebody, is not one of them any more.
     """
     ended = {item.change.id: item.change.action for item in result.results if item.outcome is Outcome.APPLIED}
     care = plan.care or Care()
@@ -68,9 +74,12 @@ def released_users(
     candidates = {**dict.fromkeys(new, result.ended), **before}
     complete = live.certificate(Kind.USER).complete
 
+    open_ids = _open_ids(plan, _done(result))
+
     def is_out(identifier: str) -> bool:
         user = live.users.get(identifier)
-        if identifier in declared or ended.get(identifier) is Action.DELETE:
+        came_back = identifier in declared and identifier not in open_ids
+        if came_back or ended.get(identifier) is Action.DELETE:
             return False
         if user is None:
             return not complete

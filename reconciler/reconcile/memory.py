@@ -153,6 +153,7 @@ class Memory:
             actor=options.actor,
             started=book.now(),
             until=until,
+            nonce=f"{int(book.surroundings.random() * 2**64):016x}",
             first_run=options.first_run,
             takes_over=self.open_run or None,
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 from reconciler.desired.parser import load_desired_state
@@ -85,6 +86,7 @@ class Machine:
     runs: int = 0
     environ: dict[str, str] = field(default_factory=dict)
     git_variables: dict[str, str] = field(default_factory=dict)
+    allowed: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -158,7 +160,7 @@ class Machine:
             clock=lambda: 0.0,
             now=self.clock,
             sleep=lambda _: None,
-            random=lambda: 0.0,
+            random=Random(str(self.folder)).random,
             listener=cast("Listener", None),
             tool="reconciler test",
         )
@@ -179,6 +181,7 @@ class Machine:
                 base=memory.base,
                 revision=memory.revision,
                 selection=options.get("selection", Selection.ALL),
+                allowed=self.allowed,
                 created_at=self.clock.stamp(),
             )
         )
@@ -275,11 +278,11 @@ class Machines:
         machine.push()
         return machine
 
-    def alone(self, name: str = "alone") -> Machine:
+    def alone(self, name: str = "alone", *options: str) -> Machine:
         """A machine with a repository that nobody shares."""
         machine = Machine(self.folder / name, self.service, self.clock)
         machine.folder.mkdir()
-        machine.git("init", "--quiet", "--initial-branch=main")
+        machine.git("init", "--quiet", "--initial-branch=main", *options)
         machine.tenant()
         machine.people("ann", "bob")
         machine.commit("first")

@@ -28,6 +28,7 @@ ATTEMPT = Attempt(
     actor="gina",
     started="2026-03-02T08:00:00Z",
     until="2026-03-02T09:00:00Z",
+    nonce="0123456789abcdef",
     takes_over="20260302T070000Z-00fe",
 )
 RECEIPT = Receipt(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.change import Action
 from reconciler.model.outcome import ApplyResult, ChangeResult, Outcome, Residual, ResidualCause
 from reconciler.model.plan import Plan, Selection
 from reconciler.model.resource import DesiredUser, Kind
@@ -170,6 +171,17 @@ def test_who_was_released_stays_so_until_something_happens() -> None:
     assert released(here, plan, result_of(plan), before) == {"bob": early}
     cut = replace(here.read(), certificates={Kind.USER: Certificate(count=1, complete=False)})
     assert released(here, plan, result_of(plan), before, cut) == {"bob": early, "gone": early}
+
+
+def test_who_git_wants_back_stays_released_until_they_are() -> None:
+    """A reactivation that failed is tried again, and is not taken for one that nobody meant."""
+    here = world("ann").wanting(user("ann"))
+    here.service.users["ann"]["active"] = False
+    base = replace(base_of(desired_state()), released={"ann": ENDED})
+    plan = here.plan(base=base)
+    assert [change.action for change in plan.changes] == [Action.REACTIVATE]
+    assert released(here, plan, result_of(plan, ann=Outcome.FAILED), {"ann": ENDED}) == {"ann": ENDED}
+    assert released(here, plan, result_of(plan), {"ann": ENDED}) == {}
 
 
 def test_nobody_is_released_where_removal_keeps_people() -> None:
