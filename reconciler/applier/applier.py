@@ -291,7 +291,7 @@ def _prepare(run: _Run, step: Step) -> Operation | None:
     if reachable.is_empty:
         _advance(run, track)
         return None
-    version = None if compares else track.version
+    version = track.version if sending.versions and not track.tag_is_useless else None
     return to_operation(reachable, track.live, run.names(), sending, version=version)
 
 
@@ -381,7 +381,7 @@ def _note_written(run: _Run, track: _Track, reply: Reply) -> None:
         identifier = reply.id
         if identifier is None or _is_name(run, track, identifier):
             # Created, but the service does not say as what: only reading tells.
-            now = run.tools.rereader.now(track.change, None)
+            now = run.tools.rereader.created(track.change, run.live)
             identifier = now.id if now is not None else None
         if identifier is None:
             run.finish(track, Outcome.UNKNOWN, "the service did not say its id, and it cannot be found")

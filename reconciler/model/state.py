@@ -89,13 +89,16 @@ class BaseState:
 class Certificate:
     """Whether one list was read completely (SPEC P4). `reason` says in plain words why not.
 
-    `by_cursor` says that it was paged by cursor as the service announces, and not by index.
+    `by_cursor` says that it was paged by cursor as the service announces, and not by index. `uncounted` says that it is
+    complete because it is empty, on a service that does not say how many there are: once somebody is in it, reading it
+    again proves nothing.
     """
 
     count: int
     complete: bool
     reason: str | None = None
     by_cursor: bool = False
+    uncounted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,8 @@ class LiveState:
 
     `notes` say in plain words where the read had to take another way than usual. `members_by_group` says that lists do
     not show all members, so that groups were read by themselves. `proven_absent` are resources that a look-up of their
-    own, found to work, did not find: they may be created although the list is not complete (SPEC P4).
+    own, found to work, did not find: they may be created although the list is not complete (SPEC P4). `lacking` names
+    features of `Capabilities` that are announced or assumed, and that reading showed not to be there.
     """
 
     users: Mapping[str, LiveUser] = field(default_factory=dict)
@@ -115,6 +119,7 @@ class LiveState:
     notes: tuple[str, ...] = ()
     members_by_group: bool = False
     proven_absent: frozenset[ResourceKey] = frozenset()
+    lacking: frozenset[str] = frozenset()
 
     def certificate(self, kind: Kind) -> Certificate:
         """The certificate of one list; a list that was never read is incomplete."""

@@ -72,13 +72,13 @@ def page_size(limits: Limits, capabilities: Capabilities) -> int:
 def verification_requests(kind: Kind, changes: Sequence[Change], live: LiveState, page: int) -> int:
     """One verifying list read or one GET per touched resource, whichever is less (SPEC section 6).
 
-    One GET each where a list proves nothing: it was not complete before, or does not show all members.
+    One GET each where a list proves nothing: it was not complete before, will not be, or does not show all members.
     """
     touched = [change for change in changes if change.key.kind is kind]
     if not touched:
         return 0
     certificate = live.certificate(kind)
-    if not certificate.complete or (kind is Kind.GROUP and live.members_by_group):
+    if not certificate.complete or certificate.uncounted or (kind is Kind.GROUP and live.members_by_group):
         return len(touched)
     created = sum(1 for change in touched if change.action is Action.CREATE)
     deleted = sum(1 for change in touched if change.action is Action.DELETE)

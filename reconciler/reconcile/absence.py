@@ -16,13 +16,11 @@ from reconciler.model.resource import Kind, LiveGroup, LiveUser
 from reconciler.model.state import LiveState
 from reconciler.planner.matching import identifiers_of
 from reconciler.report.values import many
+from reconciler.scim.client import REFUSES_FILTER
 from reconciler.semantics.canonical import Equivalences
 
 MOST_LOOKUPS = 1000
 """Requests that looking up may take; a plan with more creates than that is refused."""
-
-_REFUSED = frozenset({400, 403, 404, 405, 501})
-"""How services answer a filter that they do not have."""
 
 _UNSAFE = frozenset('"\\')
 """Characters that not every service unescapes in a filter (scim-rfc.md Q10)."""
@@ -125,7 +123,7 @@ class _Search:
         except ScimMalformed:
             return None
         except ScimRejected as rejected:
-            if rejected.status not in _REFUSED:
+            if rejected.status not in REFUSES_FILTER:
                 raise
             return None
 

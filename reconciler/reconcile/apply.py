@@ -41,15 +41,15 @@ from reconciler.planfile import check_plan_is_for, dump_plan, dump_receipt
 from reconciler.planner.estimate import page_size
 from reconciler.planner.planner import PlanInputs, build_part, build_plan, rebuild_plan
 from reconciler.planner.rules import Rules
-from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import jobs_of, settle_open_jobs
 from reconciler.reconcile.judging import judged_by
 from reconciler.reconcile.memory import Memory, MemoryOptions
-from reconciler.reconcile.plan import Planned, counted, load_valid, plan_connected, remember, tell_guards, with_notes
+from reconciler.reconcile.plan import Planned, counted, load_valid, look_closer, plan_connected, remember, tell_guards
 from reconciler.reconcile.rundir import open_run, tenant_lock
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
+from reconciler.scim.capabilities import as_found
 
 Confirm = Callable[[Plan, Tenant], bool]
 """Shows a plan that no guard refuses and says whether to go on."""
@@ -185,13 +185,13 @@ def apply_approved(
         settle_open_jobs(journal, connection, options.memory.take_over, memory.open_run)
         configuration = any(change.key.kind is Kind.SERVICE_PROVIDER_CONFIG for change in approved.changes)
         read = connection.read_live_state(configuration=configuration)
-        live = counted(look_up_creates(connection.client, approved.changes, read, tenant.equivalences), connection)
+        live = counted(look_closer(connection, approved.changes, read), connection)
         judged, policies = judged_by(tenant, loaded.desired, memory)
         inputs = PlanInputs(
             tenant=judged,
             desired=policies,
             live=live,
-            capabilities=with_notes(connection, live),
+            capabilities=as_found(connection.capabilities, live),
             revision=approved.desired,
             base=memory.base,
             allowed=options.memory.allowed,

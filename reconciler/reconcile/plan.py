@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.desired.parser import Loaded, load_desired_state
 from reconciler.errors import DesiredStateError
-from reconciler.model.plan import Capabilities, Plan, Verdict
+from reconciler.model.change import Change
+from reconciler.model.plan import Plan, Verdict
 from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import Tenant
 from reconciler.planner.planner import PlanInputs, build_plan
@@ -18,6 +20,8 @@ from reconciler.reconcile.judging import judged_by
 from reconciler.reconcile.memory import Memory, MemoryOptions, open_memory
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
+from reconciler.scim.capabilities import as_found
+from reconciler.scim.snapshot import look_for_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def plan_connected(
         tenant=tenant,
         desired=judged,
         live=live,
-        capabilities=with_notes(connection, live),
+        capabilities=as_found(connection.capabilities, live),
         revision=memory.revision,
         base=memory.base,
         allowed=options.allowed,
@@ -87,13 +91,26 @@ def plan_connected(
         created_at=surroundings.timestamp(),
     )
     plan = _build(inputs, root)
-    searched = look_up_creates(connection.client, plan.changes, live, tenant.equivalences)
-    if searched is not live:
-        inputs = replace(inputs, live=counted(searched, connection), capabilities=with_notes(connection, searched))
+    closer = look_closer(connection, plan.changes, live)
+    if closer is not live:
+        inputs = replace(
+            inputs, live=counted(closer, connection), capabilities=as_found(connection.capabilities, closer)
+        )
         plan = _build(inputs, root)
     surroundings.listener.phase_finished(many(len(plan.changes), "change"))
     tell_guards(plan, surroundings)
     return Planned(plan, inputs)
+
+
+def look_closer(connection: Connection, changes: Sequence[Change], live: LiveState) -> LiveState:
+    """The snapshot with what changes need to be known beyond it; unchanged where that is nothing.
+
+    That is who is there although a list that is not complete does not show it, and whether there are versions.
+    """
+    searched = look_up_creates(connection.client, changes, live, connection.tenant.equivalences)
+    if not changes or not connection.capabilities.etag:
+        return searched
+    return look_for_versions(connection.client, searched)
 
 
 def _build(inputs: PlanInputs, root: Path) -> Plan:
@@ -106,12 +123,6 @@ def _build(inputs: PlanInputs, root: Path) -> Plan:
 def counted(live: LiveState, connection: Connection) -> LiveState:
     """The snapshot, with discovery and look-ups counted among its requests."""
     return replace(live, requests=connection.client.requests)
-
-
-def with_notes(connection: Connection, live: LiveState) -> Capabilities:
-    """The capabilities, with what reading the lists taught."""
-    capabilities = connection.capabilities
-    return replace(capabilities, notes=(*capabilities.notes, *live.notes))
 
 
 def tell_guards(plan: Plan, surroundings: Surroundings) -> None:

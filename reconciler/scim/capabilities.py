@@ -11,6 +11,7 @@ from reconciler.messages.codec import parse_boolean, parse_count
 from reconciler.model.dialect import Profile
 from reconciler.model.plan import Capabilities
 from reconciler.model.resource import Attributes
+from reconciler.model.state import LiveState
 from reconciler.model.tenant import Tenant
 from reconciler.scim.client import ScimClient
 
@@ -34,6 +35,22 @@ def read_capabilities(client: ScimClient, tenant: Tenant) -> Capabilities:
     _optional(client.schemas, "Schemas", notes)
     capabilities = to_capabilities(configuration, types, tenant)
     return replace(capabilities, notes=(*notes, *capabilities.notes))
+
+
+def as_found(capabilities: Capabilities, live: LiveState) -> Capabilities:
+    """The capabilities less what reading showed not to be there, with the notes of reading."""
+    return replace(
+        capabilities,
+        etag=capabilities.etag and "etag" not in live.lacking,
+        cursor=capabilities.cursor and "cursor" not in live.lacking,
+        notes=(*capabilities.notes, *(_LACKING[feature] for feature in sorted(live.lacking)), *live.notes),
+    )
+
+
+_LACKING = {
+    "cursor": "paging by cursor is announced and refused: lists are read by index",
+    "etag": "versions (ETag) are announced or assumed, and not given",
+}
 
 
 def to_capabilities(configuration: Attributes | None, types: Attributes | None, tenant: Tenant) -> Capabilities:

@@ -31,6 +31,9 @@ from reconciler.model.tenant import Endpoints
 from reconciler.transport.retry import RetryPolicy
 from reconciler.transport.session import Request, Response
 
+REFUSES_FILTER = frozenset({400, 403, 404, 405, 501})
+"""How services answer a filter that they do not have."""
+
 _NOT_THERE = frozenset({404, 405, 501})
 _JOB_GONE = frozenset({404, 405, 410, 501})
 _CASE_EXACT = frozenset({"externalId", "id"})

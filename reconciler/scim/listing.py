@@ -32,6 +32,9 @@ _REPEATED_ROWS = 1000
 _LOST = ("invalidCursor", "expiredCursor", "invalidCount")
 """Errors that ask for a fresh scan (RFC 9865 section 2.1)."""
 
+_REFUSES_CURSORS = frozenset({400, 501})
+"""How a service answers a cursor that it does not know what to do with (RFC 7644 section 3.12)."""
+
 _Resource = TypeVar("_Resource", LiveUser, LiveGroup)
 _Decode = Callable[[Attributes], _Resource]
 
@@ -74,7 +77,11 @@ class Listing(Generic[_Resource]):
     def certificate(self, *, by_cursor: bool) -> Certificate:
         """What the listing proves."""
         return Certificate(
-            count=len(self.rows), complete=self.problem is None, reason=self.problem, by_cursor=by_cursor
+            count=len(self.rows),
+            complete=self.problem is None,
+            reason=self.problem,
+            by_cursor=by_cursor,
+            uncounted=self.problem is None and self.total is None and not by_cursor and not self.cursors,
         )
 
 
@@ -107,8 +114,9 @@ class ListReader:
 
         """
         listing: Listing[_Resource] = Listing()
-        pages = self._cursor_pages(kind, "") if self.by_cursor else self._parallel_pages(kind)
-        listing.problem = self._scan(kind, decode, listing, pages, by_cursor=self.by_cursor, may_lose=True)
+        listing.problem = self._scan(kind, decode, listing, self._pages(kind), may_lose=True)
+        if listing.problem is None:
+            listing.problem = _shortfall(kind, listing, by_cursor=self.by_cursor or listing.cursors)
         if listing.problem is None:
             listing.problem = self._look_behind(kind, decode, listing)
         if listing.problem is None:
@@ -116,7 +124,9 @@ class ListReader:
         again: Listing[_Resource] = Listing()
         by_cursor = listing.cursors or (self.by_cursor and (self._paging == "cursor" or listing.lost == "invalidCount"))
         pages = self._cursor_pages(kind, "") if by_cursor else self._pages_in_turn(kind, again.rows)
-        again.problem = self._scan(kind, decode, again, pages, by_cursor=by_cursor, may_lose=False)
+        again.problem = self._scan(kind, decode, again, pages, may_lose=False)
+        if again.problem is None and not self._is_empty(kind, again, listing):
+            again.problem = _shortfall(kind, again, by_cursor=by_cursor or again.cursors)
         if again.problem is not None:
             again.rows = {**listing.rows, **again.rows}
         return again
@@ -134,12 +144,11 @@ class ListReader:
         listing: Listing[_Resource],
         pages: Iterator[ListPage],
         *,
-        by_cursor: bool,
         may_lose: bool,
     ) -> str | None:
-        """Take in pages; returns in plain words why the list is not complete, or None if it is."""
+        """Take in pages; returns in plain words what went wrong on the way, or None."""
         try:
-            problem = self._take(kind, decode, listing, pages)
+            return self._take(kind, decode, listing, pages)
         except ScimRejected as rejected:
             if not may_lose or not is_about(rejected, *_LOST):
                 raise
@@ -147,7 +156,6 @@ class ListReader:
             if listing.lost == "invalidCount":
                 self._cursor_count = None
             return f"the service ended the list of {_plural(kind)} in the middle ({listing.lost})"
-        return problem or _shortfall(kind, listing, by_cursor=by_cursor or listing.cursors)
 
     def _take(
         self, kind: Kind, decode: _Decode[_Resource], listing: Listing[_Resource], pages: Iterator[ListPage]
@@ -185,6 +193,22 @@ class ListReader:
                 f"the service lists {_plural(kind)} without end: gave up after {len(listing.rows):,}",
                 hint="its lists cannot be read; nothing was planned",
             )
+
+    def _pages(self, kind: Kind) -> Iterator[ListPage]:
+        """All pages, by cursor or by index; by index also where the service refuses the cursors it announces."""
+        if not self.by_cursor:
+            yield from self._parallel_pages(kind)
+            return
+        try:
+            first = self._client.cursor_page(kind, "", self._cursor_count)
+        except ScimRejected as rejected:
+            if self._paging == "cursor" or rejected.status not in _REFUSES_CURSORS or is_about(rejected, *_LOST):
+                raise
+            self.by_cursor = False
+            yield from self._parallel_pages(kind)
+            return
+        yield first
+        yield from self._cursor_pages(kind, first.next_cursor)
 
     def _parallel_pages(self, kind: Kind) -> Iterator[ListPage]:
         """The first page, then the others at once, as far apart as it is long; stops at a page that is short.
@@ -232,6 +256,15 @@ class ListReader:
             start += len(page.resources)
             if len(rows) == before:
                 return
+
+    def _is_empty(self, kind: Kind, *readings: Listing[_Resource]) -> bool:
+        """Whether nobody is there, on a service that does not say how many there are.
+
+        Read twice, the first page is empty, and so is the page behind it.
+        """
+        if any(listing.rows or listing.cursors or listing.total is not None for listing in readings) or self.by_cursor:
+            return False
+        return not self._client.list_page(kind, self._count + 1, self._count).resources
 
     def _look_behind(self, kind: Kind, decode: _Decode[_Resource], listing: Listing[_Resource]) -> str | None:
         """Whether a list of exactly one full page really ends there.

@@ -61,11 +61,15 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Groups with what is known of their members, what to tell about it, and whether they were read by themselves."""
+    """Groups with what is known of their members, what to tell about it, and whether they were read by themselves.
+
+    `probed` are those that were read by themselves, if only to find something out.
+    """
 
     groups: Mapping[str, LiveGroup]
     notes: tuple[str, ...] = ()
     by_group: bool = False
+    probed: tuple[LiveGroup, ...] = ()
 
 
 def settle(reader: ListReader, groups: Mapping[str, LiveGroup], membership: Membership) -> Settled:
@@ -89,13 +93,13 @@ def _settle_silence(
     if any(group.members for group in probed.values()):
         rest = [id_ for id_ in silent if id_ not in probed]
         probed |= {group.id: group for group in reader.get_each(rest)}
-        return Settled(
-            {**groups, **probed}, ("lists do not show members: each group was read by itself",), by_group=True
-        )
+        note = "lists do not show members: each group was read by itself"
+        return Settled({**groups, **probed}, (note,), by_group=True, probed=tuple(probed.values()))
     if witness is not None:
-        return Settled(groups, ("users are in groups, but the service does not show the members of groups",))
+        note = "users are in groups, but the service does not show the members of groups"
+        return Settled(groups, (note,), probed=tuple(probed.values()))
     note = f"no group shows members: taken as empty after reading {len(probed)} of {len(silent)} one by one"
-    return Settled({**groups, **emptied(groups, silent)}, (note,))
+    return Settled({**groups, **emptied(groups, silent)}, (note,), probed=tuple(probed.values()))
 
 
 def _settle_suspects(reader: ListReader, groups: Mapping[str, LiveGroup], users_in: Mapping[str, int]) -> Settled:
@@ -125,7 +129,8 @@ def _settle_suspects(reader: ListReader, groups: Mapping[str, LiveGroup], users_
             f"{len(unknown)} groups do not show all users who say they are in them: nobody is removed from those"
         )
     settled |= {id_: replace(settled[id_], members=None) for id_ in unknown}
-    return Settled(settled if probed or unknown else groups, tuple(notes), by_group=by_group)
+    found = settled if probed or unknown else groups
+    return Settled(found, tuple(notes), by_group=by_group, probed=tuple(probed.values()))
 
 
 def _hides(group: LiveGroup, users: int) -> bool:

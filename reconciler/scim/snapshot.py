@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.errors import ScimMalformed, ScimRejected
 from reconciler.model.plan import Capabilities
 from reconciler.model.resource import Kind
 from reconciler.model.state import LiveState
 from reconciler.model.tenant import Tenant
+from reconciler.scim.capabilities import as_found
 from reconciler.scim.listing import MOST_ROWS, ListReader, Progress, Service
-from reconciler.scim.membership import Membership, emptied, settle
+from reconciler.scim.membership import Membership, Settled, emptied, settle
 
 
 def read_live_state(
@@ -34,7 +36,7 @@ def read_live_state(
     users = reader.read(Kind.USER, membership.note_user)
     groups = reader.read(Kind.GROUP, membership.group_decoder(users.rows))
     settled = settle(reader, groups.rows, membership)
-    return LiveState(
+    live = LiveState(
         users=users.rows,
         groups=settled.groups,
         configuration=client.get_configuration() if configuration else None,
@@ -46,13 +48,49 @@ def read_live_state(
         notes=settled.notes,
         members_by_group=settled.by_group,
     )
+    return replace(live, lacking=_lacking(capabilities, reader, live, settled))
+
+
+def _lacking(capabilities: Capabilities, reader: ListReader, live: LiveState, settled: Settled) -> frozenset[str]:
+    """What is announced or assumed, and was seen not to be there."""
+    without = {"cursor"} if capabilities.cursor and not reader.by_cursor else set[str]()
+    if capabilities.etag and settled.probed and not shows_versions(live):
+        without.add("etag")
+    return frozenset(without)
+
+
+def shows_versions(live: LiveState) -> bool:
+    """Whether anything that was read has a version."""
+    return any(user.version for user in live.users.values()) or any(group.version for group in live.groups.values())
+
+
+def look_for_versions(client: Service, live: LiveState) -> LiveState:
+    """The snapshot, with what one more request tells about versions where nothing that was read has one.
+
+    Some services tell them in the answer to a GET of one resource only (scim-rfc.md Q14). Without resources nothing can
+    be told; a resource that cannot be read tells nothing either.
+    """
+    if "etag" in live.lacking or shows_versions(live) or not (live.users or live.groups):
+        return live
+    kind, resources = (Kind.USER, live.users.keys()) if live.users else (Kind.GROUP, live.groups.keys())
+    try:
+        alone = client.get(kind, next(iter(resources)))
+    except (ScimRejected, ScimMalformed):
+        return live
+    if alone is None or not alone.version:
+        return replace(live, lacking=live.lacking | {"etag"})
+    note = "lists show no versions: each resource is read again right before it is written, and its version sent"
+    return replace(live, notes=(*live.notes, note))
 
 
 def reread_list(
     client: Service, tenant: Tenant, capabilities: Capabilities, kind: Kind, live: LiveState
 ) -> LiveState | None:
-    """The snapshot with one list read again, or None where it cannot be read completely or does not show members."""
-    reader = ListReader(client, tenant, capabilities, None)
+    """The snapshot with one list read again, or None where it cannot be read completely or does not show members.
+
+    A list in which no group shows members is taken for one of empty groups: whoever knows better does not believe it.
+    """
+    reader = ListReader(client, tenant, as_found(capabilities, live), None)
     membership = Membership()
     if kind is Kind.USER:
         users = reader.read(kind, membership.note_user)
@@ -60,6 +98,7 @@ def reread_list(
     if live.members_by_group:
         return None
     groups = reader.read(kind, membership.group_decoder(live.users))
-    if groups.problem is not None or (membership.silent and not membership.seen):
+    unknown = any(group.members is None for group in live.groups.values())
+    if groups.problem is not None or (unknown and membership.silent and not membership.seen):
         return None
     return replace(live, groups=groups.rows | emptied(groups.rows, membership.silent))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,17 +114,25 @@ def running(features: FeatureSet, folder: Path) -> Iterator[Service]:
         return
     announced = folder / "service-provider-config.json"
     announced.write_text(json.dumps(_announced(features)), encoding="utf-8")
-    port, silent = closed_port(), subprocess.DEVNULL
-    options = ["--hostname", "127.0.0.1", "--port", str(port), "--bearer-token", TOKEN]
-    options += ["--service-provider-config", str(announced)]
+    with scim2_server("--service-provider-config", str(announced)) as base_url:
+        yield Service(base_url, base_url.removesuffix("/v2"))
+
+
+@contextmanager
+def scim2_server(*options: str) -> Iterator[str]:
+    """The base URL of a fresh scim2-server. It says when it listens: knocking at its port may be answered by others."""
     program = Path(sys.executable).with_name("scim2-server")
-    with subprocess.Popen([program, *options], stdout=silent, stderr=silent) as process:
-        try:
-            while not _listens(port):
-                assert process.poll() is None, "scim2-server did not start"
-            yield Service(f"http://127.0.0.1:{port}/v2", f"http://127.0.0.1:{port}")
-        finally:
-            process.terminate()
+    for _ in range(5):  # somebody else may take the port first
+        port = closed_port()
+        command = [str(program), "--hostname", "127.0.0.1", "--port", str(port), "--bearer-token", TOKEN, *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            try:
+                if process.stdout is not None and process.stdout.readline().startswith(b"Serving"):
+                    yield f"http://127.0.0.1:{port}/v2"
+                    return
+            finally:
+                process.terminate()
+    raise AssertionError("scim2-server did not start")
 
 
 def _announced(features: FeatureSet) -> dict[str, Any]:
@@ -146,11 +153,3 @@ def _announced(features: FeatureSet) -> dict[str, Any]:
         ],
         **({"pagination": {"cursor": True, "index": "index" in features.paging}} if by_cursor else {}),
     }
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True

@@ -141,6 +141,37 @@ def test_patch_that_is_announced_and_refused_becomes_put(
     at.check_converged(root)
 
 
+@pytest.mark.parametrize("server", TARGETS)
+def test_versions_that_are_announced_and_never_given_are_gone_without(office: Open, server: str) -> None:
+    """SPEC P3: found out while reading, each resource is compared before it is written, and the plan says so."""
+    at = office(_lacking("etag").on(server), EVERYTHING)
+    at.apply(at.write("before"))
+    root = at.write("after")
+    [plan] = at.plan(root).lines
+    assert plan["capabilities"]["etag"] is False
+    assert any(
+        note == "versions (ETag) are announced or assumed, and not given" for note in plan["capabilities"]["notes"]
+    )
+    updates = [change["precondition"]["kind"] for change in plan["changes"] if change["action"] != "create"]
+    assert set(updates) == {"compare"}
+    assert f"Compared, not guarded by a version: {len(updates)} of {len(plan['changes'])}" in at.plan(root, "text").out
+    ended = at.apply(root)
+    assert len(at.hop.seen) == plan["inventory"]["requests"] + plan["estimate"]["requests"]
+    assert "no versions: each resource is read and compared right before it is written" in ended.out
+    at.check_converged(root)
+
+
+@pytest.mark.parametrize("server", TARGETS)
+def test_cursors_that_are_announced_and_not_given_are_done_without(office: Open, server: str) -> None:
+    """RFC 9865: a service that pages by index answers 501 or ignores the cursor; the lists are read all the same."""
+    by_index = FeatureSet(name="by-index", max_results=20).on(server)
+    at = office(by_index, {**EVERYTHING, "pagination": {"cursor": True, "index": True}})
+    for revision in ("before", "after"):
+        root = at.write(revision)
+        at.apply(root)
+        at.check_converged(root)
+
+
 @pytest.mark.parametrize(("server", "profile"), [("sandbox", "cxone"), *((server, "rfc7644") for server in TARGETS)])
 @pytest.mark.parametrize(
     "announced", [None, {}, {"bulk": {"supported": False}}, {"patch": {"supported": "true"}}], ids=str

@@ -1,11 +1,7 @@
 """The services that the contract tests talk to over real HTTP: the sandbox in both profiles, and scim2-server."""
 
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +10,9 @@ from reconciler.model.tenant import Tenant
 from reconciler.sandbox.server import SandboxConfig, SandboxServer
 from reconciler.scim.client import ScimClient
 from reconciler.transport.tokens import BearerToken
+from tests.contract.targets import scim2_server
 from tests.fakes.listed_service import tenant
-from tests.fakes.scripted_service import TOKEN, closed_port, transport_to
+from tests.fakes.scripted_service import TOKEN, transport_to
 
 
 @dataclass(frozen=True)
@@ -40,32 +37,17 @@ def _target(name: str, base_url: str, profile: Profile, configuration_url: str) 
 
 
 @pytest.fixture(scope="session")
-def scim2_server() -> Iterator[str]:
+def second_service() -> Iterator[str]:
     """The base URL of a running scim2-server, shared by the tests of one process."""
-    port = closed_port()
-    program = Path(sys.executable).with_name("scim2-server")
-    options = ["--hostname", "127.0.0.1", "--port", str(port), "--bearer-token", TOKEN]
-    silent = subprocess.DEVNULL
-    with subprocess.Popen([program, *options], stdout=silent, stderr=silent) as process:
-        while not _listens(port):
-            assert process.poll() is None, "scim2-server did not start"
-        yield f"http://127.0.0.1:{port}/v2"
-        process.terminate()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
+    with scim2_server() as base_url:
+        yield base_url
 
 
 @pytest.fixture(params=["sandbox-cxone", "sandbox-rfc7644", "scim2-server"])
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """Each service in turn; a sandbox is empty, scim2-server holds what earlier tests left there."""
     if request.param == "scim2-server":
-        base_url = request.getfixturevalue("scim2_server")
+        base_url = request.getfixturevalue("second_service")
         yield _target(request.param, base_url, Profile.RFC7644, f"{base_url}/ServiceProviderConfig")
         return
     profile = Profile.CXONE if request.param == "sandbox-cxone" else Profile.RFC7644

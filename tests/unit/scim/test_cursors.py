@@ -13,6 +13,7 @@ from reconciler.model.dialect import Dialect
 from reconciler.model.plan import Capabilities
 from reconciler.model.resource import Attributes, Kind
 from reconciler.model.state import Certificate, LiveState
+from reconciler.scim.capabilities import as_found
 from reconciler.scim.snapshot import read_live_state, reread_list
 from tests.fakes.listed_service import ListedService, group, tenant, user
 
@@ -203,3 +204,50 @@ def test_one_list_is_read_again_by_cursor() -> None:
     again = reread_list(service, described, Capabilities(cursor=True), Kind.USER, live)
     assert again is not None
     assert len(again.users) == 24
+
+
+# --- cursors that are announced and not there ------------------------------------------------------------------------
+
+
+class WithoutCursors(ListedService):
+    """Announces cursors, and refuses them."""
+
+    status = 501
+
+    def cursor_page(self, kind: Kind, cursor: str, count: int | None) -> ListPage:
+        """An error."""
+        self.requests += 1
+        raise ScimRejected(self.status)
+
+
+@pytest.mark.parametrize("status", [400, 501])
+def test_cursors_that_are_refused_are_done_without(status: int) -> None:
+    """Asked for once; lists are read by index then, also in the proof, and the plan says so."""
+    service = WithoutCursors(users=_users(25), groups=[group(1)])
+    service.status = status
+    live = _read(service)
+    assert len(live.users) == 25
+    assert live.certificate(Kind.USER) == Certificate(count=25, complete=True)
+    assert live.lacking == {"cursor"}
+    assert service.requests == 1 + 3 + 1
+    found = as_found(Capabilities(cursor=True), live)
+    assert found.cursor is False
+    assert found.notes == ("paging by cursor is announced and refused: lists are read by index",)
+    before = service.requests
+    assert reread_list(service, tenant(page_size=10), Capabilities(cursor=True), Kind.USER, live) is not None
+    assert service.requests - before == 3
+
+
+def test_cursors_that_tenant_yaml_asks_for_are_not_done_without() -> None:
+    """Who decides is told when it does not work."""
+    with pytest.raises(ScimRejected):
+        _read(WithoutCursors(users=_users(3)), paging="cursor")
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_an_error_that_is_not_about_cursors_is_an_error(status: int) -> None:
+    """Reading by index would end the same way, or hide what is wrong."""
+    service = WithoutCursors(users=_users(3))
+    service.status = status
+    with pytest.raises(ScimRejected):
+        _read(service)

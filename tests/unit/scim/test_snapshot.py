@@ -11,7 +11,8 @@ from reconciler.messages.codec import ListPage
 from reconciler.model.plan import Capabilities
 from reconciler.model.resource import Kind
 from reconciler.model.state import Certificate, LiveState
-from reconciler.scim.snapshot import read_live_state, reread_list
+from reconciler.scim.capabilities import as_found
+from reconciler.scim.snapshot import look_for_versions, read_live_state, reread_list
 from tests.fakes.listed_service import ListedService, group, tenant, user
 
 
@@ -314,11 +315,97 @@ def test_one_list_read_again_replaces_that_list_only() -> None:
 
 def test_one_list_that_cannot_be_read_completely_again_is_none() -> None:
     """Then the touched resources are read one by one."""
-    service = ListedService(users=_users(30), groups=[group(1, silent=True)])
+    service = ListedService(users=_users(30), groups=[group(1, "u0001")])
     live = _read(service)
-    assert reread_list(service, tenant(page_size=10), Capabilities(), Kind.GROUP, live) is None
     service.misbehave = lambda k, s, c, p: _from_page(p, total=31)
     assert reread_list(service, tenant(page_size=10), Capabilities(), Kind.USER, live) is None
+
+
+def test_groups_of_which_none_shows_members_are_read_again_as_empty_ones() -> None:
+    """Whether somebody should be in one is for those to know who added members."""
+    service = ListedService(users=_users(3), groups=[group(1, silent=True), group(2, silent=True)])
+    again = reread_list(service, tenant(page_size=10), Capabilities(), Kind.GROUP, _read(service))
+    assert again is not None
+    assert [found.members for found in again.groups.values()] == [(), ()]
+
+
+def test_members_that_were_unknown_are_not_taken_for_none_when_read_again() -> None:
+    """scim-rfc.md section 3.5: unknown never equals unassigned."""
+    users = [user(1, groups=[{"value": "g0001"}])]
+    service = ListedService(users=users, groups=[group(1, silent=True)])
+    live = _read(service)
+    assert live.groups["g0001"].members is None
+    assert reread_list(service, tenant(page_size=10), Capabilities(), Kind.GROUP, live) is None
+
+
+# --- versions --------------------------------------------------------------------------------------------------------
+
+
+def test_versions_that_nothing_shows_are_lacking_after_one_look_at_a_resource_alone() -> None:
+    """Some services tell them in the header of a single resource only (scim-rfc.md Q14)."""
+    service = ListedService(users=_users(3))
+    live = look_for_versions(service, _read(service))
+    assert live.lacking == {"etag"}
+    assert service.fetched == ["u0000"]
+    assert as_found(Capabilities(), live).etag is False
+
+
+def test_versions_that_one_resource_alone_shows_are_there() -> None:
+    """The plan compares, and the version of the fresh read is sent along."""
+    service = ListedService(users=_users(3))
+    service.shown = {"u0000": {**_users(1)[0], "meta": {"version": 'W/"1"'}}}
+    live = look_for_versions(service, _read(service))
+    assert live.lacking == frozenset()
+    assert [note.partition(":")[0] for note in live.notes] == ["lists show no versions"]
+
+
+def test_versions_that_lists_show_cost_no_look() -> None:
+    """Nor does a tenant without anybody, of which nothing can be told."""
+    shown = ListedService(users=[user(1, meta={"version": 'W/"1"'})])
+    for service in (shown, ListedService()):
+        live = _read(service)
+        assert look_for_versions(service, live) is live
+        assert service.fetched == []
+
+
+def test_groups_that_are_read_alone_anyway_tell_about_versions_too() -> None:
+    """No request more than the probes of members."""
+    service = ListedService(users=_users(1), groups=[group(1, silent=True)])
+    live = _read(service)
+    assert live.lacking == {"etag"}
+    assert look_for_versions(service, live) is live
+
+
+# --- services that do not count --------------------------------------------------------------------------------------
+
+
+def _uncounted(kind: Kind, start: int, count: int, page: ListPage) -> ListPage:
+    return _from_page(page, total=None)
+
+
+def test_a_list_that_is_empty_twice_and_behind_its_end_is_empty() -> None:
+    """A service that never tells a total: nobody is there by whom to try whether look-ups work."""
+    service = ListedService(misbehave=_uncounted)
+    live = _read(service)
+    for kind in (Kind.USER, Kind.GROUP):
+        assert live.certificate(kind).complete
+        assert live.certificate(kind).uncounted
+        assert service.pages_of(kind) == [1, 1, 11]
+
+
+def test_a_list_without_a_total_that_shows_somebody_is_not_complete() -> None:
+    """An end that nothing vouches for may be anywhere (SPEC P4)."""
+    service = ListedService(users=_users(3), misbehave=_uncounted)
+    assert _read(service).certificate(Kind.USER).complete is False
+
+
+def test_an_empty_first_page_before_others_is_not_the_end() -> None:
+    """Whoever hides the first page hides people."""
+    rows = _users(25)
+    service = ListedService(
+        users=rows, misbehave=lambda k, s, c, p: _from_page(p, total=None, resources=[] if s == 1 else p.resources)
+    )
+    assert _read(service).certificate(Kind.USER).complete is False
 
 
 # --- members that are cut off ----------------------------------------------------------------------------------------
