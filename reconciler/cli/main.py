@@ -22,6 +22,7 @@ from reconciler.errors import UsageError
 COMMANDS = {
     "validate": ("reconciler.cli.validate:validate", "Check the desired state; every problem in one run."),
     "plan": ("reconciler.cli.plan:plan", "Show what apply would do. Cannot write."),
+    "diff": ("reconciler.cli.diff:diff", "Say what a change in git means. Asks no tenant."),
     "show": ("reconciler.cli.plan:show", "Render a saved plan."),
     "apply": ("reconciler.cli.apply:apply", "Make tenants equal to git, and prove it."),
     "import": ("reconciler.cli.import_:import_", "Write YAML for what is live in a tenant. Cannot write to it."),

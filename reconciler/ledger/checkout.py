@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.errors import LedgerReason, LedgerRefused
@@ -16,7 +16,7 @@ _READ = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkout:
-    """A repository that tracks the tenant's desired state. `root` is relative to it, "" where they are the same."""
+    """A repository that tracks desired state. `root` is relative to it, "" where they are the same."""
 
     git: Git
     root: str
@@ -46,7 +46,23 @@ def open_checkout(root: Path, tenant: str, environ: Mapping[str, str]) -> Checko
         LedgerRefused: there is a repository, and git cannot tell.
 
     """
-    folder = Path(os.path.realpath(root / tenant))
+    whole = open_root(root, environ)
+    if whole is None:
+        return None
+    name = os.path.relpath(os.path.realpath(root / tenant), os.path.realpath(root))
+    if not whole.git.run("ls-files", "--error-unmatch", "--", f"{name}/tenant.yaml").ok:
+        return None
+    path = f"{whole.root}/{name}" if whole.root else name
+    return replace(whole, revision=replace(whole.revision, tree=whole.git.resolve(f"{whole.commit}:{path}")))
+
+
+def open_root(root: Path, environ: Mapping[str, str]) -> Checkout | None:
+    """The checkout that the root of the desired state lies in, whatever of it git tracks, or None where there is none.
+
+    Raises:
+        LedgerRefused: there is a repository, and git cannot tell.
+
+    """
     top_folder = Path(os.path.realpath(root))
     git = Git(top_folder, environ)
     found = git.run("rev-parse", "--show-toplevel")
@@ -60,14 +76,11 @@ def open_checkout(root: Path, tenant: str, environ: Mapping[str, str]) -> Checko
             hint="what git says above tells what to mend; a checkout of another user needs `git config --global --add "
             "safe.directory FOLDER`",
         )
-    name = os.path.relpath(folder, top_folder)
     commit = git.resolve("HEAD^{commit}")
-    if commit is None or not git.run("ls-files", "--error-unmatch", "--", f"{name}/tenant.yaml").ok:
+    if commit is None:
         return None
     prefix = git.must("rev-parse", "--show-prefix").rstrip("/")
-    path = f"{prefix}/{name}" if prefix else name
-    revision = DesiredRevision(commit=commit, tree=git.resolve(f"{commit}:{path}"), dirty=_is_dirty(git))
-    return Checkout(git=git, root=prefix, revision=revision)
+    return Checkout(git=git, root=prefix, revision=DesiredRevision(commit=commit, dirty=_is_dirty(git)))
 
 
 def _is_dirty(git: Git) -> bool:

@@ -21,8 +21,8 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.outcome import ApplyResult
 from reconciler.model.plan import Plan
 from reconciler.report.diagnostics import build_diagnostics_view, diagnostic_to_document
-from reconciler.report.view import Folding, build_apply_view, build_plan_view
-from reconciler.semantics.document import plan_to_document, receipt_to_document, to_json_line
+from reconciler.report.view import Folding, Subject, build_apply_view, build_plan_view
+from reconciler.semantics.document import comparison_to_document, plan_to_document, receipt_to_document, to_json_line
 from reconciler.semantics.printable import printable
 
 
@@ -59,6 +59,7 @@ def render_plan(
     format: Format,  # noqa: A002 - the word of the option
     *,
     color: bool = False,
+    subject: Subject = Subject.PLAN,
     protected: Iterable[str] = (),
     saved_as: str | None = None,
     options: Sequence[str] = (),
@@ -69,19 +70,27 @@ def render_plan(
     `color` styles text with ANSI sequences. `protected` are the protected entries of tenant.yaml: gains of those groups
     are always listed. `saved_as` is the file the plan was saved as; the report then names it in the next command, and
     repeats the `options` that were typed. `most` is how many characters there is room for: what only adds is then
-    counted instead of listed as far as that takes; JSON is never shortened.
+    counted instead of listed as far as that takes; JSON is never shortened. A diff or drift (`subject`) is made of a
+    plan and is none, also not as JSON: the document has neither digest nor seal, and nothing can be applied by it.
 
     Raises:
         ReportTooLong: what has to be said takes more room.
 
     """
     if format is Format.JSON:
-        return _fitting([to_json_line(plan_to_document(plan)) + "\n"], most)
+        document = plan_to_document(plan) if subject is Subject.PLAN else comparison_to_document(plan, subject.value)
+        return _fitting([to_json_line(document) + "\n"], most)
     seal = plan_to_document(plan)["seal"] if saved_as is not None else None
 
     def rendered(folding: Folding) -> str:
         view = build_plan_view(
-            plan, folding=folding, protected=protected, saved_as=saved_as, seal=seal, options=options
+            plan,
+            folding=folding,
+            subject=subject,
+            protected=protected,
+            saved_as=saved_as,
+            seal=seal,
+            options=options,
         )
         return _render("plan", format, {"plan": view}, color=color)
 

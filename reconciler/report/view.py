@@ -12,6 +12,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import islice
 from typing import Any
 
@@ -35,6 +36,14 @@ from reconciler.report.values import (
 from reconciler.report.ways import ways
 from reconciler.semantics.canonical import fold, is_unassigned
 from reconciler.semantics.printable import printable
+
+
+class Subject(StrEnum):
+    """What a report tells: what apply would do, what a change in git means, or what somebody did in a tenant."""
+
+    PLAN = "plan"
+    DIFF = "diff"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +152,11 @@ class FindingView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanView:
-    """All that a plan report says, in the order in which templates say it."""
+    """All that a plan report says, in the order in which templates say it; `base` is the commit compared with."""
 
+    subject: str
     tenant: str
+    base: str
     two_way: bool
     no_base: str
     target: str
@@ -262,12 +273,13 @@ def build_plan_view(
     plan: Plan,
     *,
     folding: Folding,
+    subject: Subject = Subject.PLAN,
     protected: Iterable[str] = (),
     saved_as: str | None = None,
     seal: str | None = None,
     options: Sequence[str] = (),
 ) -> PlanView:
-    """The plan as its readers see it.
+    """The plan as its readers see it; a diff or a drift is made of one and told in other words.
 
     `protected` lists what tenant.yaml protects: access to those groups is never folded. `saved_as` and `seal` say where
     the plan file went, and `options` which options were typed, so that the next command can repeat them.
@@ -275,7 +287,9 @@ def build_plan_view(
     kinds = Counter(change.precondition.kind for change in plan.changes)
     show = _Shown(folding.width)
     return PlanView(
+        subject=subject.value,
         tenant=printable(plan.tenant),
+        base=printable((plan.desired.base or "")[:12]),
         two_way=plan.desired.base is None,
         no_base=printable(_why_two_way(plan)),
         target=printable(plan.target),
@@ -308,11 +322,11 @@ def build_plan_view(
         unguarded=kinds[PreconditionKind.UNGUARDED],
         compared=kinds[PreconditionKind.COMPARE],
         changes=len(plan.changes),
-        summary=_summary(plan),
+        summary=_summary(plan, subject),
         rest=_rest_in_words(plan),
         estimate=_estimate(plan),
         digest=printable(plan.digest),
-        command=_command(plan, saved_as, seal, options),
+        command=_command(plan, saved_as, seal, options) if subject is Subject.PLAN else "",
     )
 
 
@@ -581,11 +595,12 @@ _DONE = {
 }
 
 
-def _summary(plan: Plan) -> str:
-    parts = _by_action(plan.changes, _PLANNED)
+def _summary(plan: Plan, subject: Subject) -> str:
+    done = subject is Subject.DRIFT
+    parts = _by_action(plan.changes, _DONE if done else _PLANNED)
     removed, added = plan.summary.memberships_removed, plan.summary.memberships_added
-    parts += [f"{many(removed, 'membership')} to remove"] if removed else []
-    parts += [f"{many(added, 'membership')} to add"] if added else []
+    parts += [f"{many(removed, 'membership')} {'removed' if done else 'to remove'}"] if removed else []
+    parts += [f"{many(added, 'membership')} {'added' if done else 'to add'}"] if added else []
     return ", ".join(parts) or "0 changes"
 
 

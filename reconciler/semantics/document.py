@@ -85,6 +85,25 @@ def plan_to_document(plan: Plan) -> PlanDocument:
     return document
 
 
+_OF_A_PLAN = ("capabilities", "estimate", "digest", "seal")
+_OF_A_SERVICE = ("target", "inventory")
+_OF_A_CHANGE = ("precondition", "references", "reversible", "digest")
+
+
+def comparison_to_document(plan: Plan, subject: str) -> PlanDocument:
+    """What a diff or a drift found, as a plan has it; without all by which it could be taken for a plan.
+
+    A diff says nothing about a service, and what it changes has no id.
+    """
+    document = plan_to_document(plan)
+    is_diff = subject == "diff"
+    left_out = (*_OF_A_PLAN, *(_OF_A_SERVICE if is_diff else ("guards",)))
+    of_a_change = (*_OF_A_CHANGE, *(("anchor", "id") if is_diff else ()))
+    kept = {name: value for name, value in document.items() if name not in left_out}
+    changes = [{name: value for name, value in item.items() if name not in of_a_change} for item in kept["changes"]]
+    return {"formatVersion": kept.pop("formatVersion"), "subject": subject, **kept, "changes": changes}
+
+
 def seal(document: Mapping[str, Any]) -> str:
     """`sha256:<hex>` over the canonical JSON of the whole document without its own `seal`."""
     return sha256({name: value for name, value in document.items() if name != "seal"})
