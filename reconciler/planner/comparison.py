@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 
-from reconciler.model.change import Action, AttributeChange, Change, MembershipChange, Reason
+from reconciler.model.change import (
+    Action,
+    AttributeChange,
+    Change,
+    MembershipChange,
+    Precondition,
+    PreconditionKind,
+    Reason,
+)
 from reconciler.model.plan import Access, Capabilities, DesiredRevision, Finding, Inventory, Plan, Summary
 from reconciler.model.resource import (
     DesiredGroup,
@@ -109,8 +117,10 @@ def as_live(state: DesiredState, others: Iterable[LiveUser | LiveGroup] = ()) ->
     """
     users: dict[str, LiveUser] = {str(document.key): _user(document) for document in state.users}
     groups: dict[str, LiveGroup] = {str(document.key): _group(document) for document in state.groups}
-    matched_users = [Match[DesiredUser, LiveUser](document, users[str(document.key)]) for document in state.users]
-    matched_groups = [Match[DesiredGroup, LiveGroup](document, groups[str(document.key)]) for document in state.groups]
+    matched_users: list[Match[DesiredUser, LiveUser]] = [Match(user, users[str(user.key)]) for user in state.users]
+    matched_groups: list[Match[DesiredGroup, LiveGroup]] = [
+        Match(group, groups[str(group.key)]) for group in state.groups
+    ]
     for other in others:
         if isinstance(other, LiveUser):
             users[other.id] = other
@@ -326,6 +336,7 @@ def _undone(change: Change) -> Change:
         change,
         action=_UNDONE[change.action],
         reason=Reason.DRIFTED,
+        precondition=Precondition(PreconditionKind.VERSION),  # nothing is written, so nothing can be overwritten
         attributes=tuple(
             AttributeChange(item.path, item.after, item.before, differences(item.after, item.before))
             for item in change.attributes

@@ -174,6 +174,17 @@ FINDING_PAGES: Mapping[str, Page] = {
         "An account in use is not deleted behind anybody's back.",
         "Declare the user in git, or deactivate the account.",
     ),
+    "tenant": Page(
+        "A diff: git has the tenant only now, only before, or by another name, or tenant.yaml itself changes.",
+        "That changes no user and no group, and yet what is done to all of them: where requests go, what belongs to "
+        "git, and what guards let through.",
+        "Read the change of tenant.yaml itself. Plans judge by the stricter of both sides until it is applied.",
+    ),
+    "authoritative": Page(
+        "A diff: a group document lists all members of its group (`members`, not additive), and did not before.",
+        "Whoever else is in the group in the tenant leaves it. Git alone does not know who that is.",
+        "Look at the plan, which asks the tenant. `membership: additive` keeps those whom git does not name.",
+    ),
     "given-up": Page(
         "Git does not declare this attribute any more, and it is one that is not cleared: it keeps its value.",
         "Clearing externalId, e-mail addresses, a required attribute or `active` would do more harm than good.",

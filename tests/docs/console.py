@@ -39,6 +39,11 @@ _FILE_NAME = re.compile(r"^`([\w./-]+\.yaml)`:\n\n\Z", re.MULTILINE)
 _EXIT = re.compile(r"\s+# exit (\d+)$")
 _APPROVAL = re.compile(r"(--expect-digest|--expect-seal) (sha256:[0-9a-f]{64})")
 _SHELL = re.compile(r"[|&;<>$`]")
+_COMMITTER = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Reader"), ("EMAIL", "reader@example.com"))
+}
 _BY_THE_MAKEFILE = {"make": 2, "source": 2}
 """Commands of a checkout with the number of their words; that their targets exist is tested elsewhere."""
 
@@ -119,7 +124,9 @@ class Reader:
         self._approval: dict[str, str] = {}
         self._port: int | None = None
         cleanup.enter_context(contextlib.chdir(folder))
-        cleanup.enter_context(_environment({"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config")}))
+        cleanup.enter_context(
+            _environment({"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), **_COMMITTER})
+        )
 
     def take_the_sample(self) -> None:
         """The folder desired-state of this repository, pointed at a sandbox that runs."""
