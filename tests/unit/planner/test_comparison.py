@@ -12,7 +12,8 @@ from reconciler.model.resource import DesiredGroup, DesiredUser
 from reconciler.model.state import DesiredState
 from reconciler.model.tenant import Owned, Ownership, People, Tenant
 from reconciler.planner.comparison import Side, Told, as_drift, compare_states
-from tests.states import DirectoryService, World, desired_group, desired_state, desired_user, tenant_for
+from tests.fakes.directory_service import DirectoryService
+from tests.states import World, desired_group, desired_state, desired_user, tenant_for
 
 ANN = desired_user("ann@example.com", externalId="p-1", title="Agent", roles=[{"value": "Agent"}])
 BOB = desired_user("bob@example.com", externalId="p-2", enterprise={"manager": {"userName": "ann@example.com"}})
