@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.desired.codes import Code
@@ -46,13 +46,15 @@ _GUARDING = frozenset({"Tenant", "Policy", "Override"})
 class Loaded:
     """All that one tenant's folder holds, or all that is wrong with it.
 
-    `tenant` is None where tenant.yaml has an error; `desired` where anything has one. `diagnostics` are sorted by place
-    and cover all problems of all files. `files` and `documents` count what was read.
+    `tenant` is None where tenant.yaml has an error; `desired` where anything has one. `sound` is what the files without
+    any error hold, for who takes access away and cannot wait. `diagnostics` are sorted by place and cover all problems
+    of all files. `files` and `documents` count what was read.
     """
 
     tenant_name: str
     tenant: Tenant | None
     desired: DesiredState | None
+    sound: DesiredState
     diagnostics: tuple[Diagnostic, ...]
     files: int
     documents: int
@@ -101,11 +103,13 @@ class _Load:
             self._check_tenant()
         draft.findings.extend(check_rules(draft) if documents else check_guarding(draft))
         diagnostics = _without_echoes(place(draft.findings, self._text_of))
-        is_valid = not any(item.severity is Severity.ERROR for item in diagnostics)
+        faulty = {item.file for item in diagnostics if item.severity is Severity.ERROR}
+        state = _desired_state(draft)
         return Loaded(
             tenant_name=self._name,
             tenant=draft.tenant if self._is_tenant_valid(diagnostics) else None,
-            desired=_desired_state(draft) if is_valid else None,
+            desired=state if not faulty else None,
+            sound=state if not faulty else _outside(faulty, state),
             diagnostics=tuple(diagnostics),
             files=draft.files,
             documents=draft.documents,
@@ -265,6 +269,15 @@ def _desired_state(draft: Draft) -> DesiredState:
         overrides=tuple(
             sorted((placed.value for placed in draft.overrides), key=lambda item: (item.source.file, item.source.line))
         ),
+    )
+
+
+def _outside(faulty: Container[str], state: DesiredState) -> DesiredState:
+    return replace(
+        state,
+        users=tuple(user for user in state.users if user.source.file not in faulty),
+        groups=tuple(group for group in state.groups if group.source.file not in faulty),
+        configuration=None,
     )
 
 

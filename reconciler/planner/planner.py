@@ -93,6 +93,7 @@ class PlanInputs:
     allowed: Mapping[str, int | None] = field(default_factory=dict)
     overrides: Sequence[Override] = ()
     selection: Selection = Selection.ALL
+    stand_ins: frozenset[ResourceKey] = frozenset()
     own_account: str | None = None
     max_minutes: int | None = None
     tool: str = ""
@@ -163,7 +164,9 @@ def _draft(inputs: PlanInputs) -> _Draft:
         stated_before=history.members,
     )
     managers, strangers = ({}, []) if external else _resolve_managers(users, directory)
-    waiting = _check_references((*unresolved, *strangers), directory, external=external)
+    revoking = inputs.selection is Selection.REVOKE  # what a name means that nothing is given to does not matter
+    unknown = () if revoking else (*unresolved, *strangers)
+    waiting = _check_references(unknown, directory, external=external)
     named = _named_people(groups, directory) if external else frozenset()
     findings = _membership_findings(deltas, directory)
     if external:
@@ -248,7 +251,7 @@ def _selected(inputs: PlanInputs, draft: _Draft) -> Sequence[Change]:
         case Selection.ALL:
             return draft.changes
         case Selection.REVOKE:
-            return revocations(draft.changes)
+            return revocations([change for change in draft.changes if change.key not in inputs.stand_ins])
         case _:
 
             def violating(changes: Sequence[Change]) -> set[str]:

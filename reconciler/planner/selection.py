@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.messages.operations import access_values, label_of, narrows
 from reconciler.model.change import Action, AttributeChange, Change, MembershipChange
+from reconciler.model.resource import DesiredGroup, DesiredUser, Membership, ResourceKey
+from reconciler.model.state import BaseState, DesiredState
+from reconciler.semantics.canonical import fold
 
 _ACCESS = ("roles", "entitlements")
+
+Document = TypeVar("Document", DesiredUser, DesiredGroup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +147,38 @@ def _widened(attribute: AttributeChange) -> AttributeChange | None:
 def _elements(value: Any, wanted: Collection[str]) -> list[Any] | None:
     found = [element for element in value or [] if access_values([element]) & set(wanted)]
     return found or None
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What may be revoked from while some documents are invalid: `state` for the plan, and who only stands in.
+
+    Nothing is known of what an invalid document says by now, so `stand_ins`, what git declared before and no sound
+    document declares, are there to keep everybody where they are, and are never changed themselves.
+    """
+
+    state: DesiredState
+    stand_ins: frozenset[ResourceKey]
+
+
+def with_stand_ins(sound: DesiredState, base: BaseState) -> Sound:
+    """The sound documents, with those of the base that are not among them; their absence counts for nothing (SPEC 7.8).
+
+    No group is authoritative: a member whom nobody ever stated may be in a document that is invalid.
+    """
+    before = base.states[-1] if base.states else DesiredState()
+    users, groups = _missing(sound.users, before.users), _missing(sound.groups, before.groups)
+    return Sound(
+        replace(
+            sound,
+            users=(*sound.users, *users),
+            groups=tuple(replace(group, membership=Membership.ADDITIVE) for group in (*sound.groups, *groups)),
+        ),
+        frozenset({user.key for user in users} | {group.key for group in groups}),
+    )
+
+
+def _missing(sound: Sequence[Document], before: Sequence[Document]) -> list[Document]:
+    names = {fold(name) for d in sound for name in (d.key.name, d.previously) if name is not None}
+    external_ids = {d.external_id for d in sound} - {None}
+    return [d for d in before if fold(d.key.name) not in names and d.external_id not in external_ids]

@@ -117,13 +117,13 @@ def apply_tenant(root: Path, tenant_name: str, surroundings: Surroundings, optio
         JobOpen: a job of an earlier run may still be running; nothing was written.
 
     """
-    tenant, desired, _ = load_valid(root, tenant_name, surroundings)
+    tenant, loaded = load_valid(root, tenant_name, surroundings, options.memory.selection)
     for approved in options.approved:
         check_plan_is_for(approved, tenant=tenant.name, target=tenant.target)
     with _at_work(tenant, surroundings, options) as (connection, journal):
-        memory = remember(root, tenant, desired, surroundings, options.memory)
+        memory = remember(root, tenant, loaded.desired, surroundings, options.memory)
         settle_open_jobs(journal, connection, options.memory.take_over, memory.open_run)
-        planned = plan_connected(root, desired, connection, memory, options.memory)
+        planned = plan_connected(root, loaded, connection, memory, options.memory)
         _check_digest(planned.plan, tenant, options.expect_digest)
         inputs = planned.inputs
         plan = planned.plan

@@ -93,7 +93,8 @@ def import_tenant(root: Path, name: str, surroundings: Surroundings, *, scope: S
         GuardRefused: the tenant could not be read completely.
 
     """
-    tenant, earlier, _ = load_valid(root, name, surroundings)
+    tenant, loaded = load_valid(root, name, surroundings)
+    earlier = loaded.sound
     _check_place(_folder(root, name), earlier)
     with connect(tenant, surroundings, read_only=True) as connection:
         live = counted(connection.read_live_state(configuration=configuration), connection)

@@ -9,10 +9,12 @@ from pathlib import Path
 from reconciler.desired.parser import Loaded, load_desired_state
 from reconciler.errors import DesiredStateError
 from reconciler.model.change import Change
-from reconciler.model.plan import Plan, Verdict
+from reconciler.model.plan import Plan, Selection, Verdict
+from reconciler.model.resource import ResourceKey
 from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import Tenant
 from reconciler.planner.planner import PlanInputs, build_plan
+from reconciler.planner.selection import with_stand_ins
 from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import open_job_findings
@@ -32,30 +34,35 @@ class Planned:
     inputs: PlanInputs
 
 
-def load_valid(root: Path, tenant: str, surroundings: Surroundings) -> tuple[Tenant, DesiredState, Loaded]:
-    """The desired state of one tenant.
+def load_valid(
+    root: Path, tenant: str, surroundings: Surroundings, selection: Selection = Selection.ALL
+) -> tuple[Tenant, Loaded]:
+    """The desired state of one tenant. For `--only revoke`, what its sound files declare (SPEC 7.8).
 
     Raises:
-        DesiredStateError: anything in it is wrong; all of it is in the error.
+        DesiredStateError: anything in it is wrong, or for `--only revoke` tenant.yaml is; all of it is in the error.
 
     """
     listener = surroundings.listener
     listener.phase_started("loading the desired state")
     loaded = load_desired_state(root, tenant, environ=surroundings.environ)
     listener.phase_finished(f"{many(loaded.documents, 'document')} in {many(loaded.files, 'file')}")
+    if loaded.tenant is not None and loaded.errors and selection is Selection.REVOKE:
+        listener.failed(DesiredStateError(loaded.diagnostics, root=str(root)))  # told, and passed over
+        return loaded.tenant, loaded
     if loaded.tenant is None or loaded.desired is None or loaded.errors:
         raise DesiredStateError(loaded.diagnostics, root=str(root))
-    return loaded.tenant, loaded.desired, loaded
+    return loaded.tenant, loaded
 
 
 def plan_tenant(
     root: Path, tenant_name: str, surroundings: Surroundings, options: MemoryOptions
 ) -> tuple[Plan, Tenant]:
     """What would be done to one tenant. Nothing is written: the transport lets only reads through (SPEC P1)."""
-    tenant, desired, _ = load_valid(root, tenant_name, surroundings)
-    memory = remember(root, tenant, desired, surroundings, options)
+    tenant, loaded = load_valid(root, tenant_name, surroundings, options.selection)
+    memory = remember(root, tenant, loaded.desired, surroundings, options)
     with connect(tenant, surroundings, read_only=True) as connection:
-        plan = plan_connected(root, desired, connection, memory, options).plan
+        plan = plan_connected(root, loaded, connection, memory, options).plan
     return replace(plan, findings=(*open_job_findings(tenant, options.state_dir), *plan.findings)), tenant
 
 
@@ -70,9 +77,13 @@ def remember(
 
 
 def plan_connected(
-    root: Path, desired: DesiredState, connection: Connection, memory: Memory, options: MemoryOptions
+    root: Path, loaded: Loaded, connection: Connection, memory: Memory, options: MemoryOptions
 ) -> Planned:
-    """The plan for a tenant that is reached already."""
+    """The plan for a tenant that is reached already, of what its files declare, or of the sound ones among them."""
+    desired, stand_ins = loaded.sound, frozenset[ResourceKey]()
+    if loaded.desired is None:
+        sound = with_stand_ins(loaded.sound, memory.base)
+        desired, stand_ins = sound.state, sound.stand_ins
     surroundings = connection.surroundings
     live = counted(connection.read_live_state(configuration=desired.configuration is not None), connection)
     surroundings.listener.phase_started("planning")
@@ -87,6 +98,7 @@ def plan_connected(
         allowed=options.allowed,
         overrides=desired.overrides,
         selection=options.selection,
+        stand_ins=stand_ins,
         tool=surroundings.tool,
         created_at=surroundings.timestamp(),
     )

@@ -147,6 +147,32 @@ def test_only_revoke_and_safe_only_are_the_two_halves_of_a_plan(desk: Versioned,
     assert desk.work.run("apply", "--only", "revoke", "--safe-only", "--yes").code == 64
 
 
+def test_only_revoke_cuts_access_although_other_documents_are_invalid(desk: Versioned, sandbox: Service) -> None:
+    """SPEC 7.8: a valid document's `active: false` and narrower list count, and nobody's absence does."""
+    desk.work.write("acme/late.yaml", "kind: User\nuserName: eve@example.com\nexternalId: p-5\ngroups: [Sales]\n")
+    desk.commit("eve")
+    desk.apply("--first-run")
+    desk.work.write("acme/late.yaml", "kind: User\nuserName: [eve@example.com\n")  # not even YAML
+    desk.work.edit("acme/people.yaml", "Ray}, title: Agent", "Ray}, title: Boss, active: false")
+    desk.work.edit(
+        "acme/groups.yaml", "[{user: ann@example.com}, {user: bob@example.com}]", "[{user: bob@example.com}]"
+    )
+    desk.commit("bob is out, and a file is broken")
+    assert desk.work.run("apply", "--yes").code == 3
+    revoked = desk.work.run("apply", "--yes", "--only", "revoke", "--allow", "membership-share")
+    assert revoked.code == 0, revoked.out + revoked.err
+    assert "late.yaml" in revoked.err
+    users = sandbox.all("Users")
+    assert (users["bob@example.com"]["active"], users["bob@example.com"]["title"]) == (False, "Agent")
+    assert users["eve@example.com"]["active"] is True
+    assert sandbox.member_names("Support") == {"bob@example.com"}
+    assert sandbox.member_names("Sales") == {"cyd@example.com", "eve@example.com"}
+    desk.work.write("acme/late.yaml", "")
+    desk.commit("mended, without eve")
+    desk.apply()
+    assert sandbox.all("Users")["eve@example.com"]["active"] is False
+
+
 def test_what_was_approved_is_applied_and_the_rest_is_held(desk: Versioned, sandbox: Service) -> None:
     """A sibling merge in between (SPEC 7.3): two approvals, one apply; what drifted meanwhile waits."""
     desk.apply("--first-run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from reconciler.model.change import Action
 from reconciler.model.plan import Selection
 from reconciler.model.state import Exclusive
 from reconciler.planner.planner import build_plan
+from reconciler.planner.selection import with_stand_ins
 from tests.fakes.directory_service import DirectoryService
 from tests.properties.organisations import worlds
 from tests.states import World, applied, desired_group, desired_state, desired_user
@@ -110,3 +112,25 @@ def test_safe_takes_nothing_away_and_revoke_gives_nothing(world: World) -> None:
     assert build_plan(world.inputs(selection=Selection.SAFE)).changes == ()
     assert applied(world.run())
     assert world.plan().changes == ()
+
+
+def test_while_documents_are_invalid_their_absence_counts_for_nothing() -> None:
+    """SPEC 7.8: who stands in for an invalid document stays where they are, in the groups that they named, too."""
+    service = DirectoryService()
+    service.add_user("u1", "ann", externalId="1", roles=[A, B])
+    service.add_user("u2", "bob", externalId="2", roles=[A, B])
+    service.add_group("g1", "Team", "u1", "u2")
+    before = desired_state(
+        desired_user("ann", externalId="1", roles=[A, B]),
+        desired_user("bob", externalId="2", roles=[A], groups=["Team"]),
+        desired_group("Team", members=[{"user": "ann"}]),
+    )
+    sound = desired_state(desired_user("ann", externalId="1", roles=[A]), desired_group("Team", members=[]))
+    world = World(service).remembering(before)
+    found = with_stand_ins(sound, world.base)
+    assert {str(key) for key in found.stand_ins} == {"User/bob"}
+    plan = build_plan(replace(world, desired=found.state).inputs(selection=Selection.REVOKE, stand_ins=found.stand_ins))
+    assert {str(c.key): ([a.after for a in c.attributes], c.members.removed) for c in plan.changes} == {
+        "User/ann": ([[A]], ()),
+        "Group/Team": ([], ("ann",)),
+    }
