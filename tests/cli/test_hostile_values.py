@@ -68,7 +68,10 @@ def test_hostile_values_in_git_reach_the_tenant_as_they_are(
 
 @pytest.mark.parametrize("format_", ["text", "markdown", "json"])
 def test_hostile_values_in_the_tenant_are_shown_harmless(work: Workplace, sandbox: Service, format_: str) -> None:
-    """Somebody with rights in the tenant must not be able to write into the reviewer's terminal or comment."""
+    """INCIDENTS "Attribute values rendered unescaped": octodns plan renderers.
+
+    Somebody with rights in the tenant must not be able to write into the reviewer's terminal or comment.
+    """
     work.tenant(sandbox.base_url)
     users, groups = [], []
     for number, (name, value) in enumerate(HOSTILE.items()):

@@ -83,7 +83,10 @@ def test_a_grant_of_a_run_that_failed_elsewhere_is_revoked_when_git_reverts_it(
 
 
 def test_a_run_that_was_killed_is_remembered(desk: Versioned, sandbox: Service) -> None:
-    """Its attempt is there, its receipt is not: what it may have granted is taken back all the same."""
+    """INCIDENTS "Killed in the middle": hashicorp/terraform #20718, #24276; Azure azapi #1110.
+
+    Its attempt is there, its receipt is not: what it may have granted is taken back all the same.
+    """
     desk.apply("--first-run")
     desk.work.edit("acme/groups.yaml", SALES, GRANTED)
     desk.commit("grant")
@@ -128,7 +131,10 @@ def test_a_dirty_tree_is_planned_and_not_applied(desk: Versioned, sandbox: Servi
 
 
 def test_only_revoke_and_safe_only_are_the_two_halves_of_a_plan(desk: Versioned, sandbox: Service) -> None:
-    """SPEC 7.8; what is held is saved as a plan that can be approved in turn."""
+    """SPEC 7.8, INCIDENTS "Hitting the removal limit": adobe-apiplatform/user-sync.py #744.
+
+    What is held is saved as a plan that can be approved in turn.
+    """
     desk.apply("--first-run")
     desk.work.edit(
         "acme/groups.yaml",

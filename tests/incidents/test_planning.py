@@ -26,7 +26,9 @@ from tests.states import World, applied, desired_group, desired_state, desired_u
 # --- the preview wrote -----------------------------------------------------------------------------------------------
 
 
-def test_a_preview_writes_nothing_however_much_there_is_to_do(acme: Workplace, sandbox: Service, tmp_path: Path) -> None:
+def test_a_preview_writes_nothing_however_much_there_is_to_do(
+    acme: Workplace, sandbox: Service, tmp_path: Path
+) -> None:
     """INCIDENTS "The preview wrote": github/safe-settings #551, #339; DNSControl/dnscontrol #69, PR #3693.
 
     P1: seen at the service, with people to create, change and deactivate, in every format, allowed guards or not.
@@ -318,9 +320,7 @@ def test_a_value_that_the_server_rewrites_is_told_once_and_then_known() -> None:
     world = World(DirectoryService(store=lower)).wanting(desired_user("ann", title="Team LEAD"))
     (residual,) = world.run().residual
     assert (residual.path, residual.expected, residual.found) == ("title", "Team LEAD", "team lead")
-    known = World(
-        world.service, tenant=tenant_for(equivalences=residual.equivalences), desired=world.desired
-    )
+    known = World(world.service, tenant=tenant_for(equivalences=residual.equivalences), desired=world.desired)
     assert known.plan().changes == ()
 
 

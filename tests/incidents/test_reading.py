@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -123,8 +124,14 @@ def test_who_was_taken_out_by_mistake_comes_back_as_the_same_person() -> None:
     """
     world = _staff(removal=Removal())
     world.service.add_group("g", "Team", *world.service.users)
-    everybody = (*world.desired.users, desired_group("Team", members=[{"user": name} for name in PEOPLE]))
-    without_fay = (*world.desired.users[:-1], desired_group("Team", members=[{"user": name} for name in PEOPLE[:-1]]))
+    everybody: tuple[Any, ...] = (
+        *world.desired.users,
+        desired_group("Team", members=[{"user": name} for name in PEOPLE]),
+    )
+    without_fay: tuple[Any, ...] = (
+        *world.desired.users[:-1],
+        desired_group("Team", members=[{"user": name} for name in PEOPLE[:-1]]),
+    )
     mistake = world.remembering(desired_state(*everybody)).wanting(*without_fay)
     assert [change.action for change in mistake.plan().changes if change.key.name == "fay"] == [Action.DEACTIVATE]
     assert applied(mistake.run())
@@ -170,9 +177,7 @@ def test_pages_that_shift_again_and_again_remove_nobody_and_create_nobody() -> N
     assert "incomplete-inventory" in {guard.id for guard in plan.refused_by}
 
 
-def test_where_the_filter_is_ignored_the_first_row_is_not_adopted(
-    work: Workplace, start_sandbox: StartSandbox
-) -> None:
+def test_where_the_filter_is_ignored_the_first_row_is_not_adopted(work: Workplace, start_sandbox: StartSandbox) -> None:
     """INCIDENTS "Filter ignored": Metatavu/keycloak-scim-server #46; langwatch/langwatch #6973.
 
     The answers to the creates are lost, so each is looked up, by a filter that nobody heeds: every row is held against

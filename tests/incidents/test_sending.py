@@ -95,9 +95,7 @@ def test_what_somebody_changed_since_the_plan_is_not_overwritten(versions: str, 
 
     P3: with versions, without, and where the service takes `If-Match` and does not heed it.
     """
-    service = DirectoryService(
-        bulk_supported=bulk, versions=versions != "none", checks_versions=versions == "heeded"
-    )
+    service = DirectoryService(bulk_supported=bulk, versions=versions != "none", checks_versions=versions == "heeded")
     service.add_user("u1", "ann", title="Agent", nickName="Annie")
     service.add_user("u2", "bob", title="Agent", nickName="Bobby")
     world = _world(service).wanting(desired_user("ann", title="Lead"), desired_user("bob", title="Lead"))
@@ -132,7 +130,7 @@ def test_a_group_keeps_the_member_whom_somebody_else_added_at_the_same_time(way:
             break
 
     service.fault_for = lambda number, method, path: Fault(edit=somebody_else) if "Groups" in path else Fault()
-    documents = [
+    documents: list[Any] = [
         desired_user("bob", groups=["Team"]),
         desired_user("cyd", groups=["Team"]),
         desired_group("Team", membership="additive", members=[{"user": "ann"}]),
@@ -184,7 +182,7 @@ def test_a_run_that_is_killed_at_any_write_is_finished_by_the_next(bulk: bool, w
 
     P5, P7: wherever it ends, the next run comes to the same end: nobody twice, nobody left over.
     """
-    documents = [
+    documents: list[Any] = [
         *(desired_user(f"p{number}", externalId=str(number)) for number in range(4)),
         desired_group("Inner", externalId="i", members=[{"user": "p0"}, {"user": "p1"}]),
         desired_group("Outer", externalId="o", members=[{"group": "Inner"}, {"user": "p2"}]),
@@ -301,7 +299,7 @@ def test_more_users_than_licences_are_never_passed_over_in_silence(
 
 
 def test_seats_of_people_who_leave_are_free_before_newcomers_need_them() -> None:
-    """INCIDENTS "More users than licences": user-sync.py #510. Deactivations are sent first, creates after them."""
+    """INCIDENTS "More users than licences": bitwarden/directory-connector #28. Deactivations go first, then creates."""
     service = DirectoryService(bulk_supported=False)
     service.add_user("u1", "old", externalId="1")
     world = _world(service).wanting(

@@ -55,7 +55,10 @@ def assert_is_only_ours(markdown: str) -> None:
 @settings(max_examples=100)
 @given(plan=plans())
 def test_no_value_of_a_plan_becomes_markup(plan: Plan) -> None:
-    """Names, values, labels, files, findings, guard details: hostile in every place at once."""
+    """INCIDENTS "Attribute values rendered unescaped": octodns plan renderers.
+
+    Names, values, labels, files, findings, guard details: hostile in every place at once.
+    """
     assert_is_only_ours(render_plan(plan, Format.MARKDOWN))
 
 
@@ -105,7 +108,10 @@ PAIRS = st.dictionaries(
     )
 )
 def test_no_value_of_a_result_becomes_markup_or_paints_on_the_terminal(result: ApplyResult) -> None:
-    """Causes quote what a service answered; conflicts show what somebody else wrote."""
+    """INCIDENTS "Attribute values rendered unescaped": octodns plan renderers.
+
+    Causes quote what a service answered; conflicts show what somebody else wrote.
+    """
     assert_is_only_ours(render_apply(result, build_plan(), Format.MARKDOWN))
     text = render_apply(result, build_plan(), Format.TEXT)
     assert all(line.replace("\u3000", "").isprintable() for line in text.split("\n"))
