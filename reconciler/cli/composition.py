@@ -61,6 +61,12 @@ def memory_options(command: Command) -> Command:
         ),
         click.option("--safe-only", is_flag=True, help="Hold back what takes anything away, and what depends on it."),
         click.option("--only", type=click.Choice(["revoke"]), help="Nothing but what takes access away."),
+        click.option(
+            "--max-minutes",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Refuse what is estimated to take longer than N minutes to apply.",
+        ),
         click.option("--allow", multiple=True, metavar="GUARD[=N]", help="Let one guard admit up to N, in this run."),
     ):
         command = option(command)
@@ -83,6 +89,7 @@ def memory_of(settings: Settings, options: dict[str, Any], *, take_over: str = "
         selection=Selection.REVOKE if only else Selection.SAFE if safe_only else Selection.ALL,
         allowed=parse_allowed(options.pop("allow"), OVERRIDABLE, settings),
         first_run=options.pop("first_run"),
+        max_minutes=options.pop("max_minutes"),
         continue_from=options.pop("continue_from"),
         take_over=take_over,
         actor=settings.actor,

@@ -24,6 +24,7 @@ _PRECEDENCE = (
     Exit.INTERRUPTED,
     Exit.PARTLY,
     Exit.ERROR,
+    Exit.USAGE,
     Exit.INVALID,
     Exit.REFUSED,
     Exit.STALE,
@@ -33,6 +34,6 @@ _PRECEDENCE = (
 
 
 def worst(exits: Iterable[Exit]) -> Exit:
-    """The code for several tenants: the first of 130, 6, 1, 3, 4, 5, 2, 0 that occurred."""
+    """The code for several tenants: the first of 130, 6, 1, 64, 3, 4, 5, 2, 0 that occurred."""
     occurred = set(exits)
     return next((code for code in _PRECEDENCE if code in occurred), Exit.DONE)

@@ -38,9 +38,21 @@ MAX_PLAN_BYTES = 1 << 30
     "--format", "format_", type=FORMATS, default="text", show_default=True, help="`json` is one line a tenant."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option(
+    "--policy-from",
+    metavar="REV",
+    help="Judge by guards, policies and overrides of this commit, too: on a pull request, those of its target branch.",
+)
 @memory_options
 @common_options
-def plan(tenants: tuple[str, ...], out: Path | None, format_: str, detailed_exitcode: bool, **options: Any) -> int:
+def plan(
+    tenants: tuple[str, ...],
+    out: Path | None,
+    format_: str,
+    detailed_exitcode: bool,
+    policy_from: str | None,
+    **options: Any,
+) -> int:
     """Show what apply would do. Cannot write.
 
     Reads git, the ledger and the tenant, compares, and judges the result by every guard. The connection it uses lets
@@ -54,7 +66,7 @@ def plan(tenants: tuple[str, ...], out: Path | None, format_: str, detailed_exit
         raise UsageError("--out saves the plan of one tenant", hint=f"name one of: {', '.join(names)}")
 
     def work(name: str) -> Exit:
-        made, tenant = plan_tenant(settings.root, name, surroundings, memory)
+        made, tenant = plan_tenant(settings.root, name, surroundings, memory, policy_from)
         if out is not None:
             write_private(out, dump_plan(made))
         saved_as = str(out) if out is not None else None

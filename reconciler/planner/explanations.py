@@ -138,6 +138,23 @@ GUARD_PAGES: Mapping[str, Page] = {
 }
 
 FINDING_PAGES: Mapping[str, Page] = {
+    "overruled": Page(
+        "A setting in tenant.yaml does not count, because the branch that judges the change, or the last complete run, "
+        "has a stricter one: a limit of a guard, a protected name, what is owned, removed or unmanaged.",
+        "Otherwise a change could first loosen what judges it, and then do what nobody would have let through.",
+        "Merge and apply the new setting by itself. From then on it counts.",
+    ),
+    "override-waits": Page(
+        "An Override in this change is not on the branch that judges it.",
+        "Who asks for an exception does not grant it: an Override counts once it was merged.",
+        "Merge the Override by a pull request of its own, then plan again.",
+    ),
+    "judged-alone": Page(
+        "The branch that is to judge the change (`--policy-from`) does not have this tenant.",
+        "There is nothing stricter to hold a new tenant against; its guards, policies and protected names are as the "
+        "change says.",
+        "Read its tenant.yaml with care.",
+    ),
     "no-protected": Page(
         "tenant.yaml lists nothing under `guards: {protected: [...]}`.",
         "Then no account is known to be the way back in, and no group to be privileged.",

@@ -97,8 +97,8 @@ def identity_reuse(inputs: GuardInputs) -> Count:
         external = values.get("externalId")
         if user is not None and external is not None and external.after is not None:
             problems |= _landing(change, user, external.after, inputs)
-        if user is not None and "userName" in values and (Kind.USER, fold(change.key.name)) in inputs.history.gone:
-            problems.add(f"{change.key.name} was somebody else in git and would take over {user.user_name}")
+        if user is not None and "userName" in values:
+            problems |= _renamed(change, user, inputs)
         own = external.after if external is not None else user.external_id if user is not None else None
         problems |= _taken(change, own, holders)
         problems |= {
@@ -109,6 +109,16 @@ def identity_reuse(inputs: GuardInputs) -> Count:
         }
     detail = f"{many(problems, 'identity', 'identities')} would pass to somebody else"
     return Count(len(problems), 0, detail + examples(problems))
+
+
+def _renamed(change: Change, user: LiveUser, inputs: GuardInputs) -> set[str]:
+    """A live user is about to get another userName: `previously` may name only who git knows to be that person."""
+    if (Kind.USER, fold(change.key.name)) in inputs.history.gone:
+        return {f"{change.key.name} was somebody else in git and would take over {user.user_name}"}
+    known = inputs.base.standing is not Standing.USABLE or user.id in inputs.history.users
+    if known or user.id in inputs.base.released:
+        return set()
+    return {f"{user.user_name} is nobody whom git declared before, and {change.key.name} would take over the account"}
 
 
 def _landing(change: Change, user: LiveUser, external_id: str, inputs: GuardInputs) -> set[str]:

@@ -80,8 +80,8 @@ class PlanInputs:
     """Everything a plan depends on.
 
     `allowed` maps a guard to the number that `--allow` admits, None for any. `overrides` are those that count, which is
-    not for the desired state alone to say. `created_at` is an RFC 3339 UTC timestamp. `own_account` is how the
-    reconciler signs in, where that is a name.
+    not for the desired state alone to say; `findings` are what was found out before planning. `created_at` is an RFC
+    3339 UTC timestamp. `own_account` is how the reconciler signs in, where that is a name.
     """
 
     tenant: Tenant
@@ -94,6 +94,7 @@ class PlanInputs:
     overrides: Sequence[Override] = ()
     selection: Selection = Selection.ALL
     stand_ins: frozenset[ResourceKey] = frozenset()
+    findings: Sequence[Finding] = ()
     own_account: str | None = None
     max_minutes: int | None = None
     tool: str = ""
@@ -530,7 +531,11 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
         summary=_summary(changes, draft),
         changes=changes,
         access=judged.access,
-        findings=(*draft.findings, *standing_findings(tenant, live, inputs.desired.exclusives, changes)),
+        findings=(
+            *inputs.findings,
+            *draft.findings,
+            *standing_findings(tenant, live, inputs.desired.exclusives, changes),
+        ),
         guards=guards,
         estimate=estimate,
         digest=plan_digest((change.digest for change in changes), judged.access.gains),

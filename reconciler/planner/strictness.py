@@ -5,10 +5,10 @@ On a pull request the other side is the target branch, at apply what the last re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from reconciler.model.state import DesiredState, Exclusive
+from reconciler.model.state import DesiredState, Exclusive, Override
 from reconciler.model.tenant import (
     GroupRemoval,
     GuardSettings,
@@ -38,6 +38,46 @@ def stricter_state(head: DesiredState, exclusives: Iterable[Exclusive]) -> Desir
     """The head's documents under the policies of both sides."""
     both = {*head.exclusives, *exclusives}
     return replace(head, exclusives=tuple(sorted(both, key=lambda rule: (rule.name, rule.roles, rule.groups))))
+
+
+def same_override(one: Override, other: Override) -> bool:
+    """Whether two overrides say the same, wherever they stand."""
+    return replace(one, source=other.source) == other
+
+
+def overruled(head: Tenant, other: Tenant, where: str) -> Iterator[str]:
+    """Each setting of head that does not count because the other side, which stands `where`, is stricter; in words."""
+    both = stricter_tenant(head, other)
+    for name, value in _SETTINGS.items():
+        here, there, counted = value(head), value(other), value(both)
+        if here != counted:
+            yield f"{name}: {_shown(here)} here, {_shown(there)} {where}: {_shown(counted)} counts"
+    if missing := [entry for entry in other.guards.protected if entry not in head.guards.protected]:
+        yield f"guards.protected: {', '.join(missing)} not listed here, but {where}: protected all the same"
+    before = other.ownership.unmanaged
+    if added := [pattern for pattern in head.ownership.unmanaged if pattern not in before]:
+        yield f"ownership.unmanaged: {', '.join(added)} not listed {where}: only what is unmanaged there, too, counts"
+
+
+def _shown(value: object) -> str:
+    return "no limit" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _limit(guard: str, half: str) -> Callable[[Tenant], object]:
+    return lambda tenant: getattr(tenant.guards.share(guard, DEFAULT_SHARES[guard]), half)
+
+
+_SETTINGS: Mapping[str, Callable[[Tenant], object]] = {
+    **{f"guards.{guard}.{half}": _limit(guard, half) for guard in DEFAULT_SHARES for half in ("percent", "max")},
+    "guards.minimum-members": lambda tenant: tenant.guards.minimum_members,
+    "ownership.users": lambda tenant: tenant.ownership.users,
+    "ownership.groups": lambda tenant: tenant.ownership.groups,
+    "removal.users": lambda tenant: tenant.removal.users,
+    "removal.groups": lambda tenant: tenant.removal.groups,
+    "removal.deleteAfter": lambda tenant: tenant.removal.delete_after_days,
+    "limits.nestedGroupDepth": lambda tenant: tenant.limits.nested_group_depth,
+}
+"""What has a stricter side and is one value, by the name that tenant.yaml has for it."""
 
 
 def _guards(head: GuardSettings, other: GuardSettings) -> GuardSettings:

@@ -43,9 +43,18 @@ from reconciler.planner.planner import PlanInputs, build_part, build_plan, rebui
 from reconciler.planner.rules import Rules
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import jobs_of, settle_open_jobs
-from reconciler.reconcile.judging import judged_by
+from reconciler.reconcile.judging import judge, judged_by, last_run
 from reconciler.reconcile.memory import Memory, MemoryOptions
-from reconciler.reconcile.plan import Planned, counted, load_valid, look_closer, plan_connected, remember, tell_guards
+from reconciler.reconcile.plan import (
+    Planned,
+    counted,
+    load_valid,
+    look_closer,
+    own_account,
+    plan_connected,
+    remember,
+    tell_guards,
+)
 from reconciler.reconcile.rundir import open_run, tenant_lock
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
@@ -123,7 +132,7 @@ def apply_tenant(root: Path, tenant_name: str, surroundings: Surroundings, optio
     with _at_work(tenant, surroundings, options) as (connection, journal):
         memory = remember(root, tenant, loaded.desired, surroundings, options.memory)
         settle_open_jobs(journal, connection, options.memory.take_over, memory.open_run)
-        planned = plan_connected(root, loaded, connection, memory, options.memory)
+        planned = plan_connected(root, judge(tenant, loaded, memory), connection, memory, options.memory)
         _check_digest(planned.plan, tenant, options.expect_digest)
         inputs = planned.inputs
         plan = planned.plan
@@ -186,16 +195,19 @@ def apply_approved(
         configuration = any(change.key.kind is Kind.SERVICE_PROVIDER_CONFIG for change in approved.changes)
         read = connection.read_live_state(configuration=configuration)
         live = counted(look_closer(connection, approved.changes, read), connection)
-        judged, policies = judged_by(tenant, loaded.desired, memory)
+        judged = judged_by(tenant, loaded.desired, last_run(tenant, loaded.desired, memory))
         inputs = PlanInputs(
-            tenant=judged,
-            desired=policies,
+            tenant=judged.tenant,
+            desired=judged.desired,
             live=live,
             capabilities=as_found(connection.capabilities, live),
             revision=approved.desired,
             base=memory.base,
             allowed=options.memory.allowed,
-            overrides=loaded.desired.overrides,
+            overrides=judged.overrides,
+            findings=judged.findings,
+            own_account=own_account(tenant, surroundings.environ),
+            max_minutes=options.memory.max_minutes,
             tool=surroundings.tool,
             created_at=surroundings.timestamp(),
         )

@@ -54,7 +54,7 @@ class MemoryOptions:
     """What the composition root and the command line decide. `environ` are the variables git runs with.
 
     `take_over` names a run whose open attempt is over, `continue_from` the entry that memory goes on from whatever came
-    after it, `actor` who or what starts this run; "" where nobody said.
+    after it, `actor` who or what starts this run; "" where nobody said. `max_minutes` is what applying may take.
     """
 
     state_dir: Path
@@ -65,6 +65,7 @@ class MemoryOptions:
     continue_from: str = ""
     take_over: str = ""
     actor: str = ""
+    max_minutes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,15 +10,13 @@ from reconciler.desired.parser import Loaded, load_desired_state
 from reconciler.errors import DesiredStateError
 from reconciler.model.change import Change
 from reconciler.model.plan import Plan, Selection, Verdict
-from reconciler.model.resource import ResourceKey
 from reconciler.model.state import DesiredState, LiveState
-from reconciler.model.tenant import Tenant
+from reconciler.model.tenant import AuthType, SecretReference, Tenant
 from reconciler.planner.planner import PlanInputs, build_plan
-from reconciler.planner.selection import with_stand_ins
 from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import open_job_findings
-from reconciler.reconcile.judging import judged_by
+from reconciler.reconcile.judging import Judged, judge, policies_at
 from reconciler.reconcile.memory import Memory, MemoryOptions, open_memory
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
@@ -56,13 +54,19 @@ def load_valid(
 
 
 def plan_tenant(
-    root: Path, tenant_name: str, surroundings: Surroundings, options: MemoryOptions
+    root: Path, tenant_name: str, surroundings: Surroundings, options: MemoryOptions, policy_from: str | None = None
 ) -> tuple[Plan, Tenant]:
-    """What would be done to one tenant. Nothing is written: the transport lets only reads through (SPEC P1)."""
+    """What would be done to one tenant. Nothing is written: the transport lets only reads through (SPEC P1).
+
+    `policy_from` is the revision that judges the plan beside head; without one, the last complete run does.
+    """
     tenant, loaded = load_valid(root, tenant_name, surroundings, options.selection)
+    other = None
+    if policy_from is not None:
+        other = policies_at(policy_from, root, tenant, options.environ, surroundings.environ)
     memory = remember(root, tenant, loaded.desired, surroundings, options)
     with connect(tenant, surroundings, read_only=True) as connection:
-        plan = plan_connected(root, loaded, connection, memory, options).plan
+        plan = plan_connected(root, judge(tenant, loaded, memory, other), connection, memory, options).plan
     return replace(plan, findings=(*open_job_findings(tenant, options.state_dir), *plan.findings)), tenant
 
 
@@ -77,28 +81,27 @@ def remember(
 
 
 def plan_connected(
-    root: Path, loaded: Loaded, connection: Connection, memory: Memory, options: MemoryOptions
+    root: Path, judged: Judged, connection: Connection, memory: Memory, options: MemoryOptions
 ) -> Planned:
-    """The plan for a tenant that is reached already, of what its files declare, or of the sound ones among them."""
-    desired, stand_ins = loaded.sound, frozenset[ResourceKey]()
-    if loaded.desired is None:
-        sound = with_stand_ins(loaded.sound, memory.base)
-        desired, stand_ins = sound.state, sound.stand_ins
+    """The plan for a tenant that is reached already."""
     surroundings = connection.surroundings
-    live = counted(connection.read_live_state(configuration=desired.configuration is not None), connection)
+    live = counted(connection.read_live_state(configuration=judged.desired.configuration is not None), connection)
     surroundings.listener.phase_started("planning")
-    tenant, judged = judged_by(connection.tenant, desired, memory)
+    tenant = judged.tenant
     inputs = PlanInputs(
         tenant=tenant,
-        desired=judged,
+        desired=judged.desired,
         live=live,
         capabilities=as_found(connection.capabilities, live),
         revision=memory.revision,
         base=memory.base,
         allowed=options.allowed,
-        overrides=desired.overrides,
+        overrides=judged.overrides,
+        findings=judged.findings,
+        own_account=own_account(tenant, surroundings.environ),
+        max_minutes=options.max_minutes,
         selection=options.selection,
-        stand_ins=stand_ins,
+        stand_ins=judged.stand_ins,
         tool=surroundings.tool,
         created_at=surroundings.timestamp(),
     )
@@ -130,6 +133,13 @@ def _build(inputs: PlanInputs, root: Path) -> Plan:
         return build_plan(inputs)
     except DesiredStateError as error:  # a name that means nobody, neither in git nor in the tenant
         raise DesiredStateError(error.diagnostics, root=str(root)) from error
+
+
+def own_account(tenant: Tenant, environ: Mapping[str, str]) -> str | None:
+    """What the reconciler signs in as, where that is a name: the user of basic, the client of OAuth 2.0."""
+    auth = tenant.auth
+    name = {AuthType.BASIC: auth.username, AuthType.OAUTH2: auth.client_id}.get(auth.type)
+    return environ.get(name.variable) if isinstance(name, SecretReference) else name
 
 
 def counted(live: LiveState, connection: Connection) -> LiveState:

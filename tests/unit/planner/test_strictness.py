@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.plan import Verdict
+from reconciler.model.resource import DesiredUser
 from reconciler.model.state import Exclusive
 from reconciler.model.tenant import (
     GroupRemoval,
@@ -19,7 +20,7 @@ from reconciler.model.tenant import (
     Tenant,
     UserRemoval,
 )
-from reconciler.planner.strictness import stricter_state, stricter_tenant
+from reconciler.planner.strictness import overruled, stricter_state, stricter_tenant
 from tests.fakes.directory_service import DirectoryService
 from tests.states import World, desired_group, desired_state, desired_user, tenant_for
 
@@ -109,6 +110,44 @@ def test_the_lower_nesting_limit_wins() -> None:
     """`limits.nestedGroupDepth` is a guard's limit, too."""
     for tenant in _both(tenant_for(limits=Limits(nested_group_depth=9)), tenant_for()):
         assert tenant.limits.nested_group_depth == 3
+
+
+def test_what_does_not_count_of_head_is_named() -> None:
+    """A reviewer sees which settings were overruled, and by what; where head is the stricter side there is nothing."""
+    loose = tenant_for(
+        guards=GuardSettings(shares={"update-share": ShareLimit(percent=50.5)}, minimum_members=1),
+        ownership=Ownership(unmanaged=("svc-*", "me")),
+        removal=Removal(users=UserRemoval.DELETE, delete_after_days=1, groups=GroupRemoval.DELETE),
+        limits=Limits(nested_group_depth=7),
+    )
+    strict = tenant_for(
+        guards=GuardSettings(protected=("boss",)),
+        ownership=Ownership(users=Owned.ALL, unmanaged=("svc-*",)),
+        removal=Removal(users=UserRemoval.DELETE, delete_after_days=30),
+    )
+    assert list(overruled(loose, strict, "at main")) == [
+        "guards.update-share.percent: 50.5 here, 10 at main: 10 counts",
+        "guards.minimum-members: 1 here, 2 at main: 2 counts",
+        "ownership.users: declared here, all at main: all counts",
+        "removal.groups: delete here, keep at main: keep counts",
+        "removal.deleteAfter: 1 here, 30 at main: 30 counts",
+        "limits.nestedGroupDepth: 7 here, 3 at main: 3 counts",
+        "guards.protected: boss not listed here, but at main: protected all the same",
+        "ownership.unmanaged: me not listed at main: only what is unmanaged there, too, counts",
+    ]
+    for tenant in (loose, strict, tenant_for()):
+        assert list(overruled(tenant, tenant, "at main")) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "verdict"), [((), Verdict.REFUSE), ((desired_user("boss"),), Verdict.PASS)], ids=["unknown", "known"]
+)
+def test_previously_renames_only_whom_git_declared(base: tuple[DesiredUser, ...], verdict: Verdict) -> None:
+    """Guard `identity-reuse`: an account that somebody else made does not become a new person's by its old name."""
+    service = DirectoryService()
+    service.add_user("u1", "boss", externalId="hr-boss")
+    world = World(service).wanting(desired_user("eve", previously="boss")).remembering(desired_state(*base))
+    assert world.verdict("identity-reuse") is verdict
 
 
 def test_who_takes_over_another_persons_account_by_previously_is_refused() -> None:
