@@ -278,6 +278,7 @@ def _outside(faulty: Container[str], state: DesiredState) -> DesiredState:
         users=tuple(user for user in state.users if user.source.file not in faulty),
         groups=tuple(group for group in state.groups if group.source.file not in faulty),
         configuration=None,
+        overrides=tuple(override for override in state.overrides if override.source.file not in faulty),
     )
 
 
