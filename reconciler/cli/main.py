@@ -23,6 +23,7 @@ COMMANDS = {
     "validate": ("reconciler.cli.validate:validate", "Check the desired state; every problem in one run."),
     "plan": ("reconciler.cli.plan:plan", "Show what apply would do. Cannot write."),
     "diff": ("reconciler.cli.diff:diff", "Say what a change in git means. Asks no tenant."),
+    "drift": ("reconciler.cli.drift:drift", "Say what somebody changed in a tenant. Cannot write."),
     "show": ("reconciler.cli.plan:show", "Render a saved plan."),
     "apply": ("reconciler.cli.apply:apply", "Make tenants equal to git, and prove it."),
     "import": ("reconciler.cli.import_:import_", "Write YAML for what is live in a tenant. Cannot write to it."),

@@ -306,23 +306,30 @@ _UNDONE = {
 }
 
 
-def as_drift(plan: Plan) -> Plan:
+def as_drift(plan: Plan, inputs: PlanInputs) -> Plan:
     """What somebody did in a tenant, of a plan that would undo it; `before` is what git says, `after` what is there.
 
-    No guard judges it: it was done already.
+    Whom git took out earlier and who is active again is told as well. What an incomplete list does not show is not said
+    to be gone (SPEC P4). No guard judges it: it was done already.
     """
-    changes = tuple(_undone(change) for change in plan.changes)
+    live = inputs.live
+    unseen = [change for change in plan.changes if _may_be_there(change, live)]
+    back = [live.users[id_] for id_ in sorted(inputs.base.released) if id_ in live.users]
+    returned = [_returned(user) for user in back if user.active is not False]
+    found = [finding for finding in plan.findings if finding.code not in _ABOUT_WHAT_IS_TO_COME]
     summary = plan.summary
     return replace(
         plan,
-        changes=changes,
+        changes=(*returned, *(_undone(change) for change in plan.changes if change not in unseen)),
         access=Access(gains=plan.access.losses, losses=plan.access.gains),
+        findings=(*(_unseen(change) for change in unseen), *found),
         summary=replace(
             summary,
             create=summary.delete,
-            delete=summary.create,
+            delete=summary.create - len(unseen),
             deactivate=summary.reactivate,
-            reactivate=summary.deactivate,
+            reactivate=summary.deactivate + len(returned),
+            unmanaged=summary.unmanaged - len(returned),
             memberships_added=summary.memberships_removed,
             memberships_removed=summary.memberships_added,
         ),
@@ -331,12 +338,41 @@ def as_drift(plan: Plan) -> Plan:
     )
 
 
+_ABOUT_WHAT_IS_TO_COME = frozenset({"no-protected", "adopted", "members-unseen"})
+"""Findings for those who are to approve something."""
+
+_NOTHING_IS_WRITTEN = Precondition(PreconditionKind.VERSION)
+
+
+def _may_be_there(change: Change, live: LiveState) -> bool:
+    missing = change.action is Action.CREATE and change.key not in live.proven_absent
+    return missing and not live.certificate(change.key.kind).complete
+
+
+def _unseen(change: Change) -> Finding:
+    message = "the list was not read completely and does not show it: nobody knows whether it is still there"
+    return Finding(code="unseen", message=message, key=str(change.key))
+
+
+def _returned(user: LiveUser) -> Change:
+    return Change(
+        key=user.key,
+        action=Action.REACTIVATE,
+        reason=Reason.DRIFTED,
+        source=None,
+        anchor=user.anchor,
+        id=user.id,
+        precondition=_NOTHING_IS_WRITTEN,
+        attributes=(AttributeChange("active", before=False, after=user.active),),
+    )
+
+
 def _undone(change: Change) -> Change:
     return replace(
         change,
         action=_UNDONE[change.action],
         reason=Reason.DRIFTED,
-        precondition=Precondition(PreconditionKind.VERSION),  # nothing is written, so nothing can be overwritten
+        precondition=_NOTHING_IS_WRITTEN,
         attributes=tuple(
             AttributeChange(item.path, item.after, item.before, differences(item.after, item.before))
             for item in change.attributes

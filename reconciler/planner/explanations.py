@@ -197,6 +197,17 @@ FINDING_PAGES: Mapping[str, Page] = {
         "git, and what guards let through.",
         "Read the change of tenant.yaml itself. Plans judge by the stricter of both sides until it is applied.",
     ),
+    "unseen": Page(
+        "A drift: somebody or something that git declares is not in a list that could not be read completely.",
+        "A short read looks exactly like a deletion.",
+        "Run it again. If it stays, `reconciler doctor TENANT` says what is wrong with the lists.",
+    ),
+    "unfinished-runs": Page(
+        "A drift: after the last complete run there were runs that did not do all of what git said.",
+        "Drift is told against the last state that was proven as a whole. What those runs changed on purpose shows as "
+        "if somebody else had done it.",
+        "Apply until a run is complete, then ask again.",
+    ),
     "authoritative": Page(
         "A diff: a group document lists all members of its group (`members`, not additive), and did not before.",
         "Whoever else is in the group in the tenant leaves it. Git alone does not know who that is.",

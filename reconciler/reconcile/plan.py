@@ -105,16 +105,21 @@ def plan_connected(
         tool=surroundings.tool,
         created_at=surroundings.timestamp(),
     )
+    planned = plan_closely(inputs, connection, root)
+    surroundings.listener.phase_finished(many(len(planned.plan.changes), "change"))
+    tell_guards(planned.plan, surroundings)
+    return planned
+
+
+def plan_closely(inputs: PlanInputs, connection: Connection, root: Path) -> Planned:
+    """The plan, made once more where the first one shows that more has to be read."""
     plan = _build(inputs, root)
-    closer = look_closer(connection, plan.changes, live)
-    if closer is not live:
-        inputs = replace(
-            inputs, live=counted(closer, connection), capabilities=as_found(connection.capabilities, closer)
-        )
-        plan = _build(inputs, root)
-    surroundings.listener.phase_finished(many(len(plan.changes), "change"))
-    tell_guards(plan, surroundings)
-    return Planned(plan, inputs)
+    closer = look_closer(connection, plan.changes, inputs.live)
+    if closer is inputs.live:
+        return Planned(plan, inputs)
+    live = counted(closer, connection)
+    inputs = replace(inputs, live=live, capabilities=as_found(connection.capabilities, closer))
+    return Planned(_build(inputs, root), inputs)
 
 
 def look_closer(connection: Connection, changes: Sequence[Change], live: LiveState) -> LiveState:

@@ -9,9 +9,10 @@ import pytest
 from reconciler.model.change import Action, Reason
 from reconciler.model.plan import Plan
 from reconciler.model.resource import DesiredGroup, DesiredUser
-from reconciler.model.state import DesiredState
+from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import Owned, Ownership, People, Tenant
 from reconciler.planner.comparison import Side, Told, as_drift, compare_states
+from reconciler.planner.planner import build_plan
 from tests.fakes.directory_service import DirectoryService
 from tests.states import World, desired_group, desired_state, desired_user, tenant_for
 
@@ -122,14 +123,44 @@ def test_drift_is_what_somebody_did() -> None:
     """The plan would undo it; the drift tells it, and no guard judges what was done already."""
     service = DirectoryService()
     service.add_user("u-1", "ann@example.com", externalId="p-1", active=False, title="Agent")
-    world = World(service).wanting(desired_user("ann@example.com", externalId="p-1", active=True, title="Boss"), BOB)
-    drift = as_drift(world.remembering(world.desired).plan())
+    world = World(service).wanting(desired_user("ann@example.com", externalId="p-1", active=True, title="Boss"), ZOE)
+    drift = drift_of(world)
     assert [(str(c.key), c.action, c.reason) for c in drift.changes] == [
         ("User/ann@example.com", Action.DEACTIVATE, Reason.DRIFTED),
-        ("User/bob@example.com", Action.DELETE, Reason.DRIFTED),
+        ("User/zoe@example.com", Action.DELETE, Reason.DRIFTED),
     ]
     assert [(a.path, a.before, a.after) for a in drift.changes[0].attributes] == [
         ("active", True, False),
         ("title", "Boss", "Agent"),
     ]
     assert (drift.summary.deactivate, drift.summary.delete, drift.guards) == (1, 1, ())
+
+
+def test_who_is_not_in_a_short_list_is_not_said_to_be_gone() -> None:
+    """Absence is never inferred from an incomplete read (SPEC P4)."""
+    world = World(DirectoryService()).wanting(ZOE)
+    short = replace(world.read(), certificates={})
+    drift = drift_of(world, live=short)
+    assert (drift.changes, drift.summary.delete) == ((), 0)
+    assert [(item.code, item.key) for item in drift.findings if item.key] == [("unseen", "User/zoe@example.com")]
+
+
+def test_who_was_taken_out_and_is_active_again_is_drift() -> None:
+    """Git does not declare them any more, and remembers that it deactivated them."""
+    service = DirectoryService()
+    service.add_user("u-1", "ann@example.com", active=True)
+    service.add_user("u-2", "bob@example.com", active=False)
+    world = World(service)
+    drift = drift_of(world, released={"u-1": "2026-01-01T00:00:00Z", "u-2": "2026-01-01T00:00:00Z"})
+    assert [(str(c.key), c.action) for c in drift.changes] == [("User/ann@example.com", Action.REACTIVATE)]
+    assert (drift.summary.reactivate, drift.summary.unmanaged) == (1, 1)
+
+
+ZOE = desired_user("zoe@example.com", externalId="p-26")
+
+
+def drift_of(world: World, live: LiveState | None = None, released: dict[str, str] | None = None) -> Plan:
+    """What somebody did in a world since git, which still says the same, was applied to it."""
+    world = world.remembering(world.desired)
+    inputs = world.inputs(live)
+    return as_drift(build_plan(inputs), replace(inputs, base=replace(inputs.base, released=released or {})))
