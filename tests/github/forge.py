@@ -12,7 +12,6 @@ from tests.github.fake_gh import REPOSITORY, Hub
 from tests.github.runner import Machine, Run
 
 AUTHOR, REVIEWER = 7, 8
-READER_TOKEN = TOKEN
 
 
 class Forge:
@@ -39,7 +38,7 @@ class Forge:
         return Hub(self.machine.hub_file)
 
     def organisation(self) -> None:
-        """The small organisation of four people and two groups; a second tenant that includes what they share."""
+        """The small organisation of four people and two groups."""
         tenant = {
             "kind": "Tenant",
             "name": "acme",
@@ -49,12 +48,18 @@ class Forge:
             "limits": {"requestsPerMinute": 60000},
             "guards": {"protected": ["group:Admins"]},
         }
-        other = {**tenant, "name": "other", "scim": {"baseUrl": "https://scim.example"}, "include": ["../_shared"]}
         self.write("acme/tenant.yaml", json.dumps(tenant))
         self.write("acme/people.yaml", PEOPLE)
         self.write("acme/groups.yaml", GROUPS)
-        self.write("other/tenant.yaml", json.dumps(other))
+
+    def another_tenant(self) -> None:
+        """A second tenant on main, which includes a shared folder and cannot be reached."""
+        text = (self.work / "desired-state" / "acme" / "tenant.yaml").read_text(encoding="utf-8")
+        own = {"name": "other", "scim": {"baseUrl": "https://scim.example"}, "include": ["../_shared"]}
+        self.write("other/tenant.yaml", json.dumps({**json.loads(text), **own}))
         self.write("_shared/groups.yaml", "kind: Group\ndisplayName: Admins\n")
+        self.commit("another tenant")
+        self.git("push", "--quiet", "origin", "main")
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the desired state."""
@@ -145,6 +150,7 @@ class Forge:
             self.git("merge", "--quiet", "--no-ff", "-m", f"Merge #{number}", pull["head"]["sha"])
         self.git("push", "--quiet", "origin", "main")
         merged = self.git("rev-parse", "main")
+        assert not self.git("status", "--porcelain")
         pull |= {"merged_at": hub.tick(), "merge_commit_sha": merged, "commits": [merged]}
         hub.save()
         return merged
@@ -154,6 +160,31 @@ class Forge:
         event = "workflow_dispatch" if inputs else "push"
         payload: dict[str, Any] = {"inputs": inputs, "ref_name": "main"}
         return self.machine.start("apply.yml", event, self.git("rev-parse", "main"), payload)
+
+    def approved(self, number: int, how: str = "squash") -> Run:
+        """Plan, approve and merge a pull request, and apply."""
+        planned = self.plan(number)
+        assert planned.succeeded, planned.log
+        self.review(number)
+        self.merge(number, how)
+        return self.apply()
+
+    def begin(self) -> None:
+        """The first run: what git declares so far is applied, by a person."""
+        number = self.change("acme/people.yaml", "title: Coach", "title: Trainer")
+        run = self.approved(number)
+        assert run.succeeded, run.log
+        self.machine.variables.clear()
+
+    def change(self, name: str, old: str, new: str, branch: str = "change") -> int:
+        """A pull request that replaces text in one file; its number."""
+        self.branch(branch)
+        self.edit(name, old, new)
+        return self.open_pull()
+
+    def title(self, name: str) -> str:
+        """The title that a person has in the tenant."""
+        return str(self.service.all("Users")[f"{name}@example.com"].get("title", ""))
 
     def drift(self) -> Run:
         """What drift.yml does on its schedule."""

@@ -87,6 +87,7 @@ def test_a_change_of_no_tenant_passes_without_a_plan(forge: Forge) -> None:
 
 def test_what_tenants_share_touches_those_that_include_it(forge: Forge) -> None:
     """SPEC section 4: `include` pulls a folder in, so its changes are the tenant's own."""
+    forge.another_tenant()
     forge.branch("shared")
     forge.write("_shared/groups.yaml", "kind: Group\ndisplayName: Admins\nexternalId: g-9\n")
     run = forge.plan(forge.open_pull())
@@ -95,6 +96,7 @@ def test_what_tenants_share_touches_those_that_include_it(forge: Forge) -> None:
 
 def test_a_plan_that_cannot_be_made_is_told_and_cannot_be_approved(forge: Forge) -> None:
     """The tenant is not reachable: the comment says so, and the check run on the head fails without a seal."""
+    forge.another_tenant()
     forge.branch("shared")
     forge.write("_shared/groups.yaml", "kind: Group\ndisplayName: Admins\nexternalId: g-9\n")
     number = forge.open_pull()

@@ -18,6 +18,8 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 ACTION = ROOT / ".github" / "actions" / "reconciler" / "action.yml"
 EACH = pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda path: path.name)
 WRITES = {
+    ("apply.yml", "apply"): {"contents", "pull-requests"},
+    ("drift.yml", "drift"): {"issues"},
     ("plan.yml", "plan"): {"checks", "pull-requests"},
 }
 """What the token of a job may write; everything else is read or nothing."""

@@ -9,6 +9,7 @@ from importlib import import_module
 from loop.gh import StepFailed
 
 STEPS = {
+    "tenants": "loop.touched:tell_tenants",
     "touched": "loop.touched:tell_touched",
     "publish-plan": "loop.plans:publish_plan",
     "fetch-approved": "loop.approvals:fetch_approved",

@@ -1,4 +1,4 @@
-"""Which tenants a change touches."""
+"""Which tenants there are, and which of them a change touches."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ def tell_touched(environ: Mapping[str, str]) -> int:
     """Output `tenants`: those whose folder, or a folder that they include, is not the same in BASE and HEAD."""
     root = Path(environ["RECONCILER_ROOT"])
     tell(environ, {"tenants": json.dumps(touched(root, _changed_since(root, environ["BASE"])))})
+    return 0
+
+
+def tell_tenants(environ: Mapping[str, str]) -> int:
+    """Output `tenants`: all there are, or the one that ONLY names."""
+    root, only = Path(environ["RECONCILER_ROOT"]), environ["ONLY"]
+    names = list_tenants(root)
+    if only and only not in names:
+        raise StepFailed(f"there is no tenant {only} in {root}; there are: {', '.join(names)}")
+    tell(environ, {"tenants": json.dumps([only] if only else names)})
     return 0
 
 
