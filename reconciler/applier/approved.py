@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from reconciler.messages.operations import label_of
 from reconciler.model.change import Action, AttributeChange, Change, MembershipChange
 from reconciler.model.outcome import ChangeResult, Outcome
 from reconciler.model.plan import Plan
@@ -31,6 +32,7 @@ class Parts:
 def within_approval(changes: Sequence[Change], plans: Sequence[Plan]) -> Parts:
     """Split the changes of now by what the plans approve; several plans approve together."""
     approvals = _Approvals(plans)
+    approvals.wait_for(change for change in changes if change.action is Action.CREATE)
     kept: list[Change] = []
     held: list[ChangeResult] = []
     for change in changes:
@@ -49,6 +51,7 @@ class _Approvals:
     def __init__(self, plans: Sequence[Plan]) -> None:
         self._by_anchor: dict[tuple[Kind, str], list[Change]] = {}
         self._creates: dict[tuple[Kind, str], list[Change]] = {}
+        self._not_there: frozenset[str] = frozenset()
         for change in (change for plan in plans for change in plan.changes):
             kind = change.key.kind
             if change.action is not Action.CREATE:
@@ -59,6 +62,10 @@ class _Approvals:
             if external_id is not None:  # what it made meanwhile goes on under the same approval
                 self._by_anchor.setdefault((kind, external_id), []).append(change)
 
+    def wait_for(self, creates: Iterable[Change]) -> None:
+        """Whoever is not created joins nothing: their memberships wait with the creates that nobody approved."""
+        self._not_there = frozenset(label_of(change.key) for change in creates if self.split(change)[0] is None)
+
     def split(self, change: Change) -> tuple[Change | None, Change | None]:
         """The approved part of a change, and the rest."""
         found = self._about(change)
@@ -68,7 +75,8 @@ class _Approvals:
         attributes = [(item, _is_approved(item, change, found)) for item in change.attributes]
         if change.action is Action.CREATE and not all(approved for _, approved in attributes):
             return None, change  # somebody else than the one who was approved
-        added = [(label, self._may_join(label, change, found)) for label in change.members.added]
+        joins = [label for label in change.members.added if label not in self._not_there]
+        added = [(label, label in joins and self._may_join(label, change, found)) for label in change.members.added]
         removed = [(label, _may_leave(label, change, found)) for label in change.members.removed]
         parts = [
             _part(

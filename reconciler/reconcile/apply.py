@@ -31,7 +31,7 @@ from reconciler.errors import (
     StalePlan,
 )
 from reconciler.messages.operations import sending_for
-from reconciler.model.change import Change
+from reconciler.model.change import Action, Change
 from reconciler.model.outcome import ApplyResult, ChangeResult, Residual
 from reconciler.model.plan import Plan, Selection
 from reconciler.model.resource import Kind
@@ -41,6 +41,7 @@ from reconciler.planfile import check_plan_is_for, dump_plan, dump_receipt
 from reconciler.planner.estimate import page_size
 from reconciler.planner.planner import PlanInputs, build_part, build_plan, rebuild_plan
 from reconciler.planner.rules import Rules
+from reconciler.planner.selection import without
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import jobs_of, settle_open_jobs
 from reconciler.reconcile.judging import judge, judged_by, last_run
@@ -168,7 +169,10 @@ def _held_plan(inputs: PlanInputs, plan: Plan, ended: Sequence[ChangeResult]) ->
     if inputs.selection is Selection.SAFE:
         held = build_plan(replace(inputs, selection=Selection.HELD))
         return held if held.changes else None
-    waiting = [result.change for result in ended if result.held]
+    created = [change for change in plan.changes if change.action is Action.CREATE]
+    held_back = [result.change for result in ended if result.held]
+    # Who is only now created can join a group in the next plan, not in one that does not create them.
+    waiting = without([*created, *held_back], {change.digest for change in created})
     return rebuild_plan(inputs, plan, waiting) if waiting else None
 
 

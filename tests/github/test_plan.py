@@ -62,6 +62,7 @@ def test_a_pull_request_from_a_fork_gets_no_secret_and_no_plan(forge: Forge) -> 
         ("plan", "skipped"),
         ("planned", "failure"),
     ]
+    assert "Lead" in run.job("validate").summary
     assert not any(job.secrets_in[where] for job in run.jobs for where in job.secrets_in)
     assert not forge.comments(number)
     assert not forge.service.log

@@ -99,6 +99,19 @@ def test_somebody_else_under_an_approved_name_is_held() -> None:
     assert "Group/Team" not in _told(_split(world.plan(), approved))[0]
 
 
+def test_who_is_not_created_joins_nothing() -> None:
+    """The create is another one by now, so it waits, and what would give it access waits with it."""
+    world = World(_office())
+    approved = world.wanting(ANN, BOB, NEW, _team("bob", "new")).plan()
+    other = desired_user("new", externalId="3", title="boss")
+    now = world.wanting(ANN, BOB, other, _team("bob", "new")).plan()
+    kept, held = _told(_split(now, approved))
+    assert "User/new" not in kept
+    assert kept["Group/Team"][1] == ("bob",)
+    assert held["Group/Team"][1] == ("new",)
+    assert "User/new" in held
+
+
 def test_a_create_with_other_attributes_is_another_person() -> None:
     """A create is approved as a whole or not at all."""
     world = World(_office())
