@@ -153,7 +153,14 @@ class World:
         )
         return replace(run, residual=residual, requests=self.service.requests - before, waits=tuple(waits))
 
-    def send(self, plan: Plan, live: LiveState, *, changes: Sequence[Change] | None = None) -> Run:
+    def send(
+        self,
+        plan: Plan,
+        live: LiveState,
+        *,
+        changes: Sequence[Change] | None = None,
+        check_time: Callable[[], None] = lambda: None,
+    ) -> Run:
         """Carry out a plan without the proof."""
         told: list[ChangeResult] = []
         waits: list[int] = []
@@ -166,6 +173,7 @@ class World:
             equivalences=self.tenant.equivalences,
             told=told.append,
             wait=waits.append,
+            check_time=check_time,
         )
         applied = apply_changes(plan.changes if changes is None else changes, live, tools)
         return Run(plan, applied, (), self.service.requests - before, tuple(told), tuple(waits))
