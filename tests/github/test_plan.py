@@ -125,6 +125,18 @@ def test_a_plan_that_a_guard_refuses_is_shown_in_full_and_fails(forge: Forge) ->
     assert forge.hub.comments(str(number))[0]["user"] == BOT
 
 
+def test_a_pull_request_does_not_take_the_protection_away_that_judges_it(forge: Forge) -> None:
+    """Issue 4, judged 4: guards, policies and overrides are those of the target branch, where it is the stricter."""
+    forge.branch("admins")
+    forge.write("acme/admins.yaml", "kind: Group\ndisplayName: Admins\nmembers: [{user: ann@example.com}]\n")
+    forge.edit("acme/tenant.yaml", '"guards": {"protected": ["group:Admins"]}', '"guards": {}')
+    number = forge.open_pull()
+    assert not forge.plan(number).succeeded
+    (comment,) = forge.comments(number)
+    assert "privileged-gain" in comment
+    assert "`group:Admins` not listed here, but at `origin/main:` protected all the same" in comment
+
+
 def test_a_comment_too_long_is_folded_but_never_without_its_deletions(forge: Forge) -> None:
     """INCIDENTS, "Comment too long": what only adds is counted, and a comment that GitHub takes is posted."""
     forge.branch("many")

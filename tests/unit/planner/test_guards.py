@@ -10,11 +10,11 @@ import pytest
 from reconciler.errors import GuardRefused
 from reconciler.model.plan import Verdict
 from reconciler.model.resource import Kind
-from reconciler.model.state import Certificate, Exclusive
+from reconciler.model.state import BaseState, Certificate, Exclusive, Standing
 from reconciler.model.tenant import GuardSettings, Limits, Owned, Ownership, ShareLimit
 from reconciler.planner.guards import GUARDS, OVERRIDABLE
 from tests.fakes.directory_service import DirectoryService
-from tests.states import World, desired_group, desired_user, tenant_for
+from tests.states import NOW, World, desired_group, desired_state, desired_user, tenant_for
 
 PASS, REFUSE, OVERRIDDEN = Verdict.PASS, Verdict.REFUSE, Verdict.OVERRIDDEN
 
@@ -457,6 +457,156 @@ def test_an_empty_desired_state_is_refused_where_git_owns_everything() -> None:
     assert World(service, tenant=owner).wanting(desired_user("ann")).verdict("empty-desired") is PASS
     assert World(service).wanting(desired_group("G")).verdict("empty-desired") is PASS
     assert World(DirectoryService(), tenant=owner).wanting(desired_group("G")).verdict("empty-desired") is PASS
+
+
+@pytest.mark.parametrize(
+    ("people", "updated", "verdict"), [(20, 5, PASS), (20, 6, REFUSE), (70, 7, PASS), (70, 8, REFUSE)]
+)
+def test_update_share_admits_five_or_ten_percent(people: int, updated: int, verdict: Verdict) -> None:
+    """SPEC section 8: one slip in a file's `defaults` changes everybody."""
+    service = DirectoryService()
+    for n in range(people):
+        service.add_user(f"u{n}", f"p{n}", title="Agent")
+    documents = [desired_user(f"p{n}", title="Coach" if n < updated else "Agent") for n in range(people)]
+    assert World(service).wanting(*documents).verdict("update-share") is verdict
+
+
+def test_update_share_has_a_cap_and_does_not_speak_on_the_first_run() -> None:
+    """`max` counts where it is less than the percentage; what differs before git was ever applied may be changed."""
+    service = DirectoryService()
+    for n in range(50):
+        service.add_user(f"u{n}", f"p{n}", title="Agent")
+    world = World(
+        service, tenant=tenant_for(guards=GuardSettings(shares={"update-share": ShareLimit(percent=50, max=9)}))
+    )
+    for updated, verdict in ((9, PASS), (10, REFUSE)):
+        documents = [desired_user(f"p{n}", title="Coach" if n < updated else "Agent") for n in range(50)]
+        world = world.wanting(*documents)
+        assert world.verdict("update-share") is verdict
+        first = BaseState(standing=Standing.FIRST_RUN, detail="--first-run says so")
+        assert world.verdict("update-share", base=first) is PASS
+
+
+@pytest.mark.parametrize(
+    ("declared", "gone", "verdict"), [(20, 5, PASS), (20, 6, REFUSE), (70, 7, PASS), (70, 8, REFUSE)]
+)
+def test_missing_share_admits_five_or_ten_percent_of_what_git_declared(
+    declared: int, gone: int, verdict: Verdict
+) -> None:
+    """Much of it not being there means that it is another tenant, or that somebody deletes things in it."""
+    service = DirectoryService()
+    documents = [desired_user(f"p{n}") for n in range(declared)]
+    for n in range(gone, declared):
+        service.add_user(f"u{n}", f"p{n}")
+    world = World(service).wanting(*documents).remembering(desired_state(*documents))
+    assert world.verdict("missing-share") is verdict
+    assert world.verdict("missing-share", base=BaseState()) is PASS
+
+
+@pytest.mark.parametrize(("staying", "verdict"), [(2, PASS), (1, REFUSE)])
+def test_a_protected_group_keeps_two_active_members(staying: int, verdict: Verdict) -> None:
+    """Guard `minimum-members`, by removal from the group and by deactivation alike."""
+    service = DirectoryService()
+    for n in range(4):
+        service.add_user(f"u{n}", f"p{n}")
+    service.add_group("g", "Admins", *service.users)
+    world = World(service, tenant=tenant_for(guards=GuardSettings(protected=("group:admins",))))
+    members = [{"user": f"p{n}"} for n in range(staying)]
+    assert world.wanting(desired_group("Admins", members=members)).verdict("minimum-members") is verdict
+    leaving = [desired_user(f"p{n}", active=False) for n in range(staying, 4)]
+    assert world.wanting(*leaving).verdict("minimum-members") is verdict
+    lower = replace(world, tenant=tenant_for(guards=GuardSettings(protected=("group:Admins",), minimum_members=1)))
+    assert lower.wanting(*leaving).verdict("minimum-members") is PASS
+
+
+def test_minimum_members_does_not_speak_of_a_group_that_never_had_so_many() -> None:
+    """What is so already is no harm that the plan does; one less is."""
+    service = DirectoryService()
+    service.add_user("u0", "p0")
+    service.add_group("g", "Admins", "u0")
+    world = World(service, tenant=tenant_for(guards=GuardSettings(protected=("group:Admins",))))
+    members = [{"user": "p0"}]
+    assert world.wanting(desired_group("Admins", members=members)).verdict("minimum-members") is PASS
+    assert world.wanting(desired_group("Admins", members=[])).verdict("minimum-members") is REFUSE
+
+
+@pytest.mark.parametrize(
+    ("account", "verdict"),
+    [("robot", REFUSE), ("ROBOT", REFUSE), ("u1", REFUSE), ("hr-9", REFUSE), ("ann", PASS), (None, PASS)],
+)
+def test_self_lockout_protects_the_account_that_the_reconciler_signs_in_with(
+    account: str | None, verdict: Verdict
+) -> None:
+    """By userName, id or externalId; without a name to sign in with there is nothing to compare."""
+    service = DirectoryService()
+    service.add_user("u1", "robot", externalId="hr-9")
+    service.add_user("u2", "ann")
+    world = World(service).wanting(desired_user("robot", externalId="hr-9", title="x"), desired_user("ann"))
+    assert world.verdict("self-lockout", own_account=account) is verdict
+
+
+@pytest.mark.parametrize(("before", "now", "verdict"), [(5, 5, PASS), (5, 6, REFUSE), (10, 1, REFUSE), (11, 0, PASS)])
+def test_churn_admits_twice_a_removal_share_within_a_day(before: int, now: int, verdict: Verdict) -> None:
+    """Many small runs do what one large run may not; a run that removes nobody is no part of it."""
+    world = _staff(20, now)
+    base = replace(BaseState(), recent_removals={Kind.USER: before})
+    assert world.verdict("churn", base=base) is verdict
+
+
+def test_time_budget_admits_what_the_estimate_says() -> None:
+    """`--max-minutes`: a run that a pipeline kills half way leaves work for the next one; off where nothing is said."""
+    world = replace(_staff(30, 5), tenant=tenant_for(limits=Limits(requests_per_minute=1)))
+    minutes = world.guard("time-budget", max_minutes=1000).count
+    assert minutes is not None
+    assert minutes > 1
+    assert world.verdict("time-budget", max_minutes=minutes) is PASS
+    assert world.verdict("time-budget", max_minutes=minutes - 1) is REFUSE
+    assert world.verdict("time-budget") is PASS
+
+
+def test_a_kind_that_git_declared_before_is_not_given_up_as_a_whole() -> None:
+    """Guard `empty-desired` with a base: a broken checkout must not read as `nobody works here any more`."""
+    service = DirectoryService()
+    service.add_user("u1", "ann")
+    service.add_group("g1", "Team")
+    team = desired_group("Team")
+    world = World(service).remembering(desired_state(desired_user("ann"), team))
+    assert world.wanting(team).verdict("empty-desired") is REFUSE
+    assert world.wanting(desired_user("ann")).verdict("empty-desired") is REFUSE
+    assert world.wanting(desired_user("eve"), team).verdict("empty-desired") is PASS
+    never = World(service).remembering(desired_state(team))
+    assert never.wanting(team).verdict("empty-desired") is PASS
+
+
+def test_an_external_id_lands_only_on_whom_git_knows_there() -> None:
+    """Guard `identity-reuse` with a base: not on a stranger of that name, not on who was taken out of git."""
+    service = DirectoryService()
+    service.add_user("u1", "ann")
+    with_id = desired_user("ann", externalId="hr-1")
+    known = desired_state(desired_user("ann"))
+    world = World(service).wanting(with_id)
+    assert world.remembering(known).verdict("identity-reuse") is PASS
+    assert world.remembering(desired_state()).verdict("identity-reuse") is REFUSE
+    released = world.remembering(desired_state(), released={"u1": NOW})
+    assert released.verdict("identity-reuse") is REFUSE
+
+
+def test_a_name_that_git_knew_under_another_external_id_is_a_reused_one() -> None:
+    """Guard `identity-reuse` with a base: the address of somebody who left passes to nobody else."""
+    world = World(DirectoryService()).wanting(desired_user("jane", externalId="hr-2"))
+    assert world.remembering(desired_state(desired_user("jane", externalId="hr-1"))).verdict("identity-reuse") is REFUSE
+    assert world.remembering(desired_state(desired_user("jane", externalId="hr-2"))).verdict("identity-reuse") is PASS
+
+
+@pytest.mark.parametrize(("before", "verdict"), [(False, PASS), (True, REFUSE)])
+def test_a_reactivation_is_git_s_to_make_only_where_git_changed_its_mind(before: bool, verdict: Verdict) -> None:
+    """Guard `drifted-reactivation` with a base: who was suspended in the tenant stays so until somebody asks."""
+    service = DirectoryService()
+    service.add_user("u1", "ann", active=False)
+    world = World(service).wanting(desired_user("ann", active=True))
+    assert (
+        world.remembering(desired_state(desired_user("ann", active=before))).verdict("drifted-reactivation") is verdict
+    )
 
 
 def test_all_guards_that_trip_are_named_in_one_refusal() -> None:
