@@ -1,12 +1,13 @@
-"""Reports as text, Markdown and JSON: jinja2 templates with escaping for each format.
+"""Reports as text, Markdown, HTML and JSON: jinja2 templates with escaping for each format.
 
 Escaping is on by default and cannot be forgotten: every value that a template prints passes its environment's escape,
-unless a filter of this module made it. Templates are `templates/<report>.txt` and `.md`; HTML will be a third
-environment and a third template for each report.
+unless a filter of this module made it. Templates are `templates/<report>.txt`, `.md` and `.html`.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -14,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from reconciler.errors import ReportTooLong
 from reconciler.model.diagnostic import Diagnostic
@@ -27,10 +28,11 @@ from reconciler.semantics.printable import printable
 
 
 class Format(StrEnum):
-    """How plans and results are shown. JSON is one object on one line."""
+    """How plans and results are shown. JSON is one object on one line, HTML a page that needs nothing else."""
 
     TEXT = "text"
     MARKDOWN = "markdown"
+    HTML = "html"
     JSON = "json"
 
 
@@ -46,6 +48,10 @@ _FOLDING = {
     Format.TEXT: Folding(),
     # What Markdown lists may hide in <details>, so it folds later.
     Format.MARKDOWN: Folding(creates=100, updates=200, memberships=100, members=50, access=20, residuals=50, width=200),
+    # A page of its own has room.
+    Format.HTML: Folding(
+        creates=1000, updates=1000, memberships=500, members=200, access=100, residuals=200, width=400
+    ),
 }
 _TIGHTER = (
     Folding(creates=20, updates=20, memberships=20, members=10, access=5, findings=10, residuals=10, width=100),
@@ -150,6 +156,8 @@ def _render(report: str, format: Format, values: Mapping[str, Any], *, color: bo
             text = _markdown_environment().get_template(f"{report}.md").render(values)
             # No value holds a line break, so these are the templates' own, left by conditions that did not hold.
             return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
+        case Format.HTML:
+            return _html_environment().get_template(f"{report}.html").render(values)
         case _:
             return _text_environment(color=color).get_template(f"{report}.txt").render(values)
 
@@ -188,6 +196,22 @@ def _plain(value: object) -> Markup:
 def _styled(value: object, *, style: str) -> Markup:
     text = value if isinstance(value, Markup) else _plain(value)
     return Markup(f"\x1b[{style}m{text}\x1b[0m") if style and text else text  # noqa: S704 - same
+
+
+# HTML: values are text of elements and never of attributes; the one style sheet is named in the policy by its hash.
+def _html_environment() -> Environment:
+    environment = _environment(_text_of_an_element)
+    style = environment.get_template("report.css").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    environment.globals["style"] = Markup(style)  # noqa: S704 - a file of this package
+    environment.globals["style_hash"] = Markup(f"sha256-{digest}")  # noqa: S704 - a digest
+    return environment
+
+
+def _text_of_an_element(value: object) -> Markup:
+    if isinstance(value, int):
+        return Markup(f"{value:,}")  # noqa: S704 - digits
+    return escape(printable(str(value)))
 
 
 # Markdown: a value is a code span, in which nothing is HTML, a link, an image, a mention or an issue number. Sentences

@@ -56,8 +56,8 @@ def test_hostile_values_in_git_reach_the_tenant_as_they_are(
     ]
     work.write("acme/users.yaml", json.dumps({"kind": "Users", "items": users}, ensure_ascii=False))
     work.write("acme/groups.yaml", json.dumps({"kind": "Groups", "items": groups}, ensure_ascii=False))
-    planned = [work.run("plan", "--format", format_) for format_ in ("text", "markdown", "json")]
-    assert [ended.code for ended in planned] == [0, 0, 0], planned[0].err
+    planned = [work.run("plan", "--format", format_) for format_ in ("text", "markdown", "html", "json")]
+    assert [ended.code for ended in planned] == [0, 0, 0, 0], planned[0].err
     for ended in planned:
         _check_printed(ended.out + ended.err)
     work.converge()
@@ -66,7 +66,7 @@ def test_hostile_values_in_git_reach_the_tenant_as_they_are(
     assert work.run("plan", "--detailed-exitcode").code == 0
 
 
-@pytest.mark.parametrize("format_", ["text", "markdown", "json"])
+@pytest.mark.parametrize("format_", ["text", "markdown", "html", "json"])
 def test_hostile_values_in_the_tenant_are_shown_harmless(work: Workplace, sandbox: Service, format_: str) -> None:
     """INCIDENTS "Attribute values rendered unescaped": octodns plan renderers.
 

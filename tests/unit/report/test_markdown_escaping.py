@@ -14,12 +14,13 @@ from markdown_it.token import Token
 from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual
 from reconciler.model.plan import Finding, Plan
 from reconciler.report.render import Format, render_apply, render_plan
+from reconciler.report.view import Subject
 from reconciler.semantics.printable import printable
 from tests.builders import HOSTILE, NAMES, VALUES, build_change, build_plan, plans, refused
 
 OUR_HTML = re.compile(r"</?details(?: open)?>|<summary>[A-Za-z0-9 ,()]+</summary>")
 OUR_HEADING = re.compile(
-    r"Plan for|Apply of|Loses access \(|Reactivates \(|Memberships lost|Findings|Guards overridden"
+    r"Plan for|Diff for|Drift of|Apply of|Loses access \(|Reactivates \(|Memberships lost|Findings|Guards overridden"
     r"|[0-9]+ (failed|in conflict|unknown|not attempted|residual|rebased)"
 )
 
@@ -59,7 +60,8 @@ def test_no_value_of_a_plan_becomes_markup(plan: Plan) -> None:
 
     Names, values, labels, files, findings, guard details: hostile in every place at once.
     """
-    assert_is_only_ours(render_plan(plan, Format.MARKDOWN))
+    for subject in Subject:
+        assert_is_only_ours(render_plan(plan, Format.MARKDOWN, subject=subject))
 
 
 RESULTS = st.lists(
@@ -82,31 +84,32 @@ PAIRS = st.dictionaries(
 )
 
 
-@settings(max_examples=60)
-@given(
-    result=st.builds(
-        ApplyResult,
-        run=NAMES,
-        tenant=NAMES.filter(bool),
-        target=NAMES,
-        commit=st.none() | NAMES,
-        digest=NAMES,
-        started=NAMES,
-        ended=NAMES,
-        results=RESULTS,
-        residual=st.lists(
-            st.builds(
-                Residual,
-                **dict.fromkeys(("key", "path", "advice"), NAMES),
-                **dict.fromkeys(("expected", "found"), VALUES),
-                equivalences=PAIRS,
-            )
-        ).map(tuple),
-        equivalences=PAIRS,
-        proven=st.booleans(),
-        interrupted=st.booleans(),
-    )
+RESULTS_OF_RUNS = st.builds(
+    ApplyResult,
+    run=NAMES,
+    tenant=NAMES.filter(bool),
+    target=NAMES,
+    commit=st.none() | NAMES,
+    digest=NAMES,
+    started=NAMES,
+    ended=NAMES,
+    results=RESULTS,
+    residual=st.lists(
+        st.builds(
+            Residual,
+            **dict.fromkeys(("key", "path", "advice"), NAMES),
+            **dict.fromkeys(("expected", "found"), VALUES),
+            equivalences=PAIRS,
+        )
+    ).map(tuple),
+    equivalences=PAIRS,
+    proven=st.booleans(),
+    interrupted=st.booleans(),
 )
+
+
+@settings(max_examples=60)
+@given(result=RESULTS_OF_RUNS)
 def test_no_value_of_a_result_becomes_markup_or_paints_on_the_terminal(result: ApplyResult) -> None:
     """INCIDENTS "Attribute values rendered unescaped": octodns plan renderers.
 
