@@ -181,6 +181,18 @@ FINDING_PAGES: Mapping[str, Page] = {
         "Run `apply`: it asks after the job first and plans when it is over. If you know that it will never be carried "
         "out, `apply --take-over RUN` goes on without it.",
     ),
+    "open-attempt": Page(
+        "Another run said in the ledger that it is about to write to this tenant, and has not said that it is over.",
+        "Two runs at once would work against each other, and this plan does not know what the other one is doing.",
+        "Wait for its receipt, or for the time after which it sends nothing more; both are in the message. If you know "
+        "that it is over, because it was killed for example: `apply --take-over RUN`.",
+    ),
+    "dirty": Page(
+        "Files of the desired state are not those of the commit that is checked out: changed, not committed, or "
+        "ignored by git although they are read.",
+        "The ledger remembers commits. What is applied and is in none of them could never be taken back.",
+        "Commit the files, or put them away; `git status --ignored` shows them. A plan can be made all the same.",
+    ),
     "deletion-pending": Page(
         "Git took this user out. The account is inactive and is deleted once `removal: {deleteAfter: ...}` is over.",
         "Until then the person can come back to the same account.",

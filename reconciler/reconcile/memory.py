@@ -22,7 +22,7 @@ from reconciler.ledger.entries import Attempt, Receipt
 from reconciler.ledger.ledger import Head, Ledger
 from reconciler.ledger.trees import extract, tree_of
 from reconciler.model.outcome import ApplyResult
-from reconciler.model.plan import DesiredRevision, Plan, Selection
+from reconciler.model.plan import DesiredRevision, Finding, Plan, Selection
 from reconciler.model.resource import Kind
 from reconciler.model.state import BaseState, DesiredState, LiveState, Standing
 from reconciler.model.tenant import Tenant
@@ -44,6 +44,7 @@ _HIDDEN_BY_DEPTH = frozenset({LedgerReason.REWOUND, LedgerReason.NOT_AN_ANCESTOR
 """What a shallow clone may be wrong about."""
 
 _FIRST_DEPTH = 64
+_DEEPER = 8
 _CHURN_WINDOW = timedelta(hours=24)
 _ROUNDS = 10
 """How often a receipt is appended again where other runs are faster."""
@@ -89,11 +90,21 @@ class _Book:
         """The commit that a plan was made from: that of a saved plan may be older than the one checked out.
 
         Raises:
-            LedgerRefused: it is not a part of the history here.
+            LedgerRefused: it is not a part of the history here, or the plan is not of a commit at all.
 
         """
-        commit = plan.desired.commit or self.checkout.commit
-        if not self.checkout.git.is_ancestor(commit, self.checkout.commit):
+        commit = plan.desired.commit
+        if commit is None or plan.desired.dirty:
+            raise LedgerRefused(
+                LedgerReason.DIRTY,
+                "the plan was not made from the files of a commit: what it grants could never be taken back",
+                hint="commit them, and make the plan again in a checkout",
+            )
+        depth = _FIRST_DEPTH
+        while not self.checkout.git.is_ancestor(commit, self.checkout.commit):
+            if self.ledger.deepen(depth):
+                depth *= _DEEPER
+                continue
             raise LedgerRefused(
                 LedgerReason.NOT_AN_ANCESTOR,
                 f"the plan was made from the commit {commit}, which is not part of the history of "
@@ -174,11 +185,14 @@ class Memory:
         """Write down what a run did and proved; `live` is the snapshot that the plan was made of.
 
         Raises:
-            LedgerRefused: it could not be shared. It is kept on the branch here, and goes with the next entry.
+            LedgerRefused: it could not be shared, and is kept on the branch here until the next entry; or this
+                machine cannot remember it.
 
         """
-        if self._book is None or (self._attempt is None and self.obstacle is not None):
+        if self._book is None:
             return
+        if self._attempt is None and (self.obstacle is not None or plan.care is None):
+            return  # nothing was sent, and nothing is known that could be proven
         book, head = self._book, self._head
         for _ in range(_ROUNDS):
             new = book.ledger.write(*self._receipt(book, head, plan, live, result))
@@ -222,8 +236,12 @@ class Memory:
         return receipt, {PLURALS[kind]: found for kind, found in ids.items()}
 
     def _remember(self) -> None:
-        if self._book is not None and self._head.tip is not None:
+        if self._book is None or self._head.tip is None:
+            return
+        try:
             write_private(self._book.head_file, f"{self._head.tip}\n".encode())
+        except ConfigurationError as error:
+            raise LedgerRefused(LedgerReason.UNREADABLE, error.message, hint=error.hint) from error
 
 
 def open_memory(
@@ -267,7 +285,7 @@ def _open_in_depth(book: _Book, desired: DesiredState | None, remembered: Sequen
         except LedgerRefused as refused:
             if refused.reason not in _HIDDEN_BY_DEPTH or not book.ledger.deepen(depth):
                 raise
-        depth *= 8
+        depth *= _DEEPER
 
 
 def _open(book: _Book, desired: DesiredState | None, remembered: Sequence[str]) -> Memory:
@@ -355,10 +373,12 @@ class _States:
         proven: dict[str, int] = {}
         for link in chain.later:
             entry = link.entry
+            if isinstance(entry, Receipt) and entry.attempt is None:
+                continue  # nothing was sent
             if isinstance(entry, Receipt) and entry.attempt in positions:
                 proven |= dict.fromkeys(read_ids(git, link), positions[entry.attempt])
                 continue
-            self._add(link)
+            self._add(link)  # also of a receipt that comes after its attempt was let go: its run may have sent since
             if isinstance(entry, Attempt):
                 positions[link.sha] = len(self.states) - 1
         newest = chain.newest_receipt
@@ -478,6 +498,15 @@ def _obstacle(book: _Book, open_: Attempt | None) -> LedgerRefused | None:
             hint="commit it, or put the files away: `git status` shows them",
         )
     return _at_it(book, open_) if open_ is not None and open_.run != book.options.take_over else None
+
+
+def obstacle_findings(memory: Memory) -> tuple[Finding, ...]:
+    """What a plan has to say of why it could not be applied now, although it could be made."""
+    refused = memory.obstacle
+    if refused is None or memory.base.standing is Standing.UNUSABLE:
+        return ()
+    message = "; ".join(part for part in (refused.message, refused.context, refused.hint) if part)
+    return (Finding(code=refused.reason.replace(" ", "-"), message=message),)
 
 
 def _at_it(book: _Book, open_: Attempt) -> LedgerRefused:

@@ -17,7 +17,7 @@ from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import open_job_findings
 from reconciler.reconcile.judging import Judged, judge, policies_at
-from reconciler.reconcile.memory import Memory, MemoryOptions, open_memory
+from reconciler.reconcile.memory import Memory, MemoryOptions, obstacle_findings, open_memory
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.report.values import many
 from reconciler.scim.capabilities import as_found
@@ -67,7 +67,8 @@ def plan_tenant(
     memory = remember(root, tenant, loaded.desired, surroundings, options)
     with connect(tenant, surroundings, read_only=True) as connection:
         plan = plan_connected(root, judge(tenant, loaded, memory, other), connection, memory, options).plan
-    return replace(plan, findings=(*open_job_findings(tenant, options.state_dir), *plan.findings)), tenant
+    meanwhile = (*open_job_findings(tenant, options.state_dir), *obstacle_findings(memory))
+    return replace(plan, findings=(*meanwhile, *plan.findings)), tenant
 
 
 def remember(

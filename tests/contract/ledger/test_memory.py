@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import stat
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler.errors import LedgerReason, LedgerRefused
 from reconciler.model.change import Action, Reason
-from reconciler.model.plan import Selection
+from reconciler.model.plan import DesiredRevision, Selection
 from reconciler.model.state import Standing
+from reconciler.planner.explanations import FINDING_PAGES
+from reconciler.reconcile.memory import obstacle_findings
 from tests.contract.ledger.machines import BASE_URL, Machine, Machines, git
 
 
@@ -359,6 +362,48 @@ def test_a_run_that_only_revokes_proves_nothing_else(one: Machine) -> None:
     base = one.memory().base
     assert not base.proven
     assert len(base.states) == 2
+
+
+def test_a_commit_of_which_nothing_was_sent_is_not_remembered(one: Machine) -> None:
+    """Somebody else may give what git only wanted to give: that is not git's to take back."""
+    one.apply(first_run=True)
+    one.people("ann", "bob", "cyd")
+    one.commit()
+    assert one.apply(selection=Selection.REVOKE).plan.changes == ()
+    assert not one.entries()[-1]["complete"]
+    assert len(one.memory().base.states) == 1
+
+
+def test_a_plan_of_files_that_are_in_no_commit_is_not_carried_out(one: Machine) -> None:
+    """A saved plan says what it was made from: what no commit declares could never be taken back."""
+    one.apply(first_run=True)
+    one.people("ann")
+    one.commit()
+    started = one.plan()
+    for revision in (DesiredRevision(), replace(started.plan.desired, dirty=True)):
+        with pytest.raises(LedgerRefused) as refused:
+            replace(started, plan=replace(started.plan, desired=revision)).begin()
+        assert refused.value.reason is LedgerReason.DIRTY
+    one.git("commit", "--quiet", "--allow-empty", "--amend", "-m", "amended")
+    started = replace(one.plan(), plan=started.plan)
+    with pytest.raises(LedgerRefused) as refused:
+        started.begin()
+    assert refused.value.reason is LedgerReason.NOT_AN_ANCESTOR
+
+
+def test_a_plan_tells_what_stands_in_the_way_of_applying_it(one: Machine) -> None:
+    """SPEC 7.1: plan only says so; an unusable base is told by the guard instead."""
+    assert obstacle_findings(one.memory()) == ()
+    one.apply(first_run=True)
+    assert obstacle_findings(one.memory()) == ()
+    one.people("ann")
+    assert [finding.code for finding in obstacle_findings(one.memory())] == ["dirty"]
+    one.commit()
+    started = one.begin()
+    (finding,) = obstacle_findings(one.memory())
+    assert finding.code == "open-attempt"
+    assert started.run in finding.message
+    assert {"dirty", "open-attempt"} <= FINDING_PAGES.keys()
 
 
 def test_git_keeps_the_desired_commit_that_a_squash_would_lose(one: Machine) -> None:
