@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.cli.main import COMMANDS
 from tests.cli.conftest import StartSandbox
-from tests.cli.versioned import git, under_version_control
+from tests.cli.versioned import under_version_control
 from tests.cli.workplace import ADMIN, TOKEN, Service, Workplace, call
 from tests.fakes.interposed import PassOn, interposed
 from tests.fakes.scripted_service import DROP, Answer, Seen
@@ -43,33 +43,35 @@ def _settled(work: Workplace, service: Service) -> Workplace:
     return work
 
 
-def test_p1_a_preview_cannot_write(acme: Workplace, sandbox: Service) -> None:
+def test_p1_a_preview_cannot_write(work: Workplace, sandbox: Service) -> None:
     """SPEC P1: every command that is not marked read-write, also where there is a lot to do; seen at the service."""
-    acme.edit("acme/people.yaml", "title: Coach", "title: Chief")
-    acme.write(
-        "acme/new.yaml", "kind: User\nuserName: eve@example.com\n---\nkind: ServiceProviderConfig\nmode: apply\n"
-    )
-    acme.edit("acme/new.yaml", "mode: apply\n", "mode: apply\nsort: {supported: false}\n")
-    desk = under_version_control(acme)
-    path = acme.folder / "plan.json"
-    previews: dict[str, tuple[str, ...]] = {
-        "validate": (),
-        "plan": ("--first-run", "--out", str(path), "--allow", "removal-share"),
-        "show": (str(path),),
-        "diff": ("--base", git(desk.work.folder, "rev-parse", "HEAD")),
-        "doctor": ("acme",),
-        "explain": ("removal-share",),
-        "import": ("acme",),
-    }
-    assert set(previews) == set(COMMANDS) - READ_WRITE - NO_TENANT, "a new command promises, too"
-    before = (sandbox.all("Users"), sandbox.all("Groups"))
     with interposed(sandbox.origin) as (hop, origin):
-        acme.tenant(f"{origin}/scim/v2")
+        work.organisation(f"{origin}/scim/v2")
+        desk = under_version_control(work)
+        desk.apply("--first-run")
+        sandbox.replace("Users", "bob@example.com", "title", "drifted")
+        work.edit("acme/people.yaml", "title: Coach", "title: Chief")
+        work.write("acme/new.yaml", "kind: User\nuserName: eve@example.com\nexternalId: p-5\n")
+        work.write("acme/more.yaml", "kind: ServiceProviderConfig\nmode: apply\nsort: {supported: false}\n")
+        path = work.folder / "plan.json"
+        previews: dict[str, tuple[str, ...]] = {
+            "validate": (),
+            "plan": ("--out", str(path), "--allow", "removal-share"),
+            "show": (str(path),),
+            "diff": ("--base", "HEAD"),
+            "drift": (),
+            "doctor": ("acme",),
+            "explain": ("removal-share",),
+            "import": ("acme",),
+        }
+        assert set(previews) == set(COMMANDS) - READ_WRITE - NO_TENANT, "a new command promises, too"
+        before = (sandbox.all("Users"), sandbox.all("Groups"))
+        hop.seen.clear()
         for command, arguments in previews.items():
             if command == "import":
-                for file in acme.root.glob("acme/[!t]*.yaml"):
+                for file in work.root.glob("acme/[!t]*.yaml"):
                     file.unlink()
-            ended = acme.run(command, *arguments, *(["acme"] if command == "plan" else []))
+            ended = work.run(command, *arguments)
             assert ended.code == 0, ended.out + ended.err
         assert hop.seen
         assert {seen.method for seen in hop.seen} <= ALLOWED
