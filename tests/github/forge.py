@@ -155,10 +155,10 @@ class Forge:
         hub.save()
         return merged
 
-    def apply(self, **inputs: str) -> Run:
-        """What apply.yml does for the tip of main; with inputs somebody starts it by hand."""
+    def apply(self, branch: str = "main", **inputs: str) -> Run:
+        """What apply.yml does for the tip of main; with inputs somebody starts it by hand, on some branch."""
         event = "workflow_dispatch" if inputs else "push"
-        payload: dict[str, Any] = {"inputs": inputs, "ref_name": "main"}
+        payload: dict[str, Any] = {"inputs": inputs, "ref_name": branch}
         return self.machine.start("apply.yml", event, self.git("rev-parse", "main"), payload)
 
     def approved(self, number: int, how: str = "squash") -> Run:

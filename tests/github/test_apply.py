@@ -173,6 +173,13 @@ def test_what_was_pushed_without_a_pull_request_is_not_applied(forge: Forge) -> 
     assert "Nothing was approved" in run.job("apply acme").summary
 
 
+def test_started_by_hand_on_another_branch_nothing_is_applied(forge: Forge) -> None:
+    """What is on that branch was not merged, whatever plan is named for it."""
+    run = forge.apply(branch="change", tenant="acme", artifact="reconciler-plan-acme-1-1", seal="sha256:" + "0" * 64)
+    assert {job.result for job in run.jobs} == {"skipped"}
+    assert not forge.service.log
+
+
 def _unpacked(text: str) -> bytes:
     with zipfile.ZipFile(io.BytesIO(b64decode(text))) as archive:
         return archive.read(archive.namelist()[0])
