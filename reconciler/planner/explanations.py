@@ -140,7 +140,7 @@ GUARD_PAGES: Mapping[str, Page] = {
 FINDING_PAGES: Mapping[str, Page] = {
     "overruled": Page(
         "A setting in tenant.yaml does not count, because the branch that judges the change, or the last complete run, "
-        "has a stricter one: a limit of a guard, a protected name, what is owned, removed or unmanaged.",
+        "has a stricter one: a limit of a guard, a protected name, what is owned, removed or unmanaged, a policy.",
         "Otherwise a change could first loosen what judges it, and then do what nobody would have let through.",
         "Merge and apply the new setting by itself. From then on it counts.",
     ),

@@ -59,6 +59,14 @@ def overruled(head: Tenant, other: Tenant, where: str) -> Iterator[str]:
         yield f"ownership.unmanaged: {', '.join(added)} not listed {where}: only what is unmanaged there, too, counts"
 
 
+def overruled_policies(head: DesiredState, exclusives: Iterable[Exclusive], where: str) -> Iterator[str]:
+    """Each rule of the other side, which stands `where`, that head does not have as it is there; in words."""
+    names = {rule.name for rule in head.exclusives}
+    for rule in sorted({*exclusives} - {*head.exclusives}, key=lambda rule: (rule.name, rule.roles, rule.groups)):
+        what = "another rule here than" if rule.name in names else "not here, but"
+        yield f"policy {rule.name}: {what} {where}: it counts as it is there, too"
+
+
 def _shown(value: object) -> str:
     return "no limit" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -20,7 +20,7 @@ from reconciler.model.resource import ResourceKey
 from reconciler.model.state import DesiredState, Exclusive, Override
 from reconciler.model.tenant import Tenant
 from reconciler.planner.selection import with_stand_ins
-from reconciler.planner.strictness import overruled, same_override, stricter_state, stricter_tenant
+from reconciler.planner.strictness import overruled, overruled_policies, same_override, stricter_state, stricter_tenant
 from reconciler.reconcile.memory import Memory
 
 
@@ -71,7 +71,13 @@ def judged_by(tenant: Tenant, desired: DesiredState, other: Side) -> Judged:
         overrides=other.overrides,
         findings=(
             *other.findings,
-            *(Finding(code="overruled", message=line) for line in overruled(tenant, other.tenant, other.where)),
+            *(
+                Finding(code="overruled", message=line)
+                for line in (
+                    *overruled(tenant, other.tenant, other.where),
+                    *overruled_policies(desired, other.exclusives, other.where),
+                )
+            ),
             *(
                 Finding(
                     code="override-waits",

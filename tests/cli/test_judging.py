@@ -94,7 +94,15 @@ def test_a_pull_request_that_edits_a_policy_is_judged_by_the_policy_of_the_targe
     """Attack 2: the rule goes, and somebody gets what it excludes. Without the change of the rule it is the same."""
     pull.work.edit("acme/groups.yaml", "{user: cyd@example.com}", "{user: cyd@example.com}, {user: ann@example.com}")
     pull.work.root.joinpath("acme/policy.yaml").unlink()
-    assert "exclusive" in refused(pull.plan(*MAIN))
+    plan = pull.plan(*MAIN)
+    assert "exclusive" in refused(plan)
+    assert told(plan, "overruled") == ["policy four-eyes: not here, but at origin/main: it counts as it is there, too"]
+    pull.work.write("acme/policy.yaml", POLICY.replace("Sales", "Agents"))
+    plan = pull.plan(*MAIN)
+    assert "exclusive" in refused(plan)
+    assert told(plan, "overruled") == [
+        "policy four-eyes: another rule here than at origin/main: it counts as it is there, too"
+    ]
 
 
 def test_an_override_counts_once_it_is_on_the_target_branch(pull: PullRequest, sandbox: Service) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from reconciler.errors import InvalidPlanFile
 from reconciler.model.change import Action, Change, PreconditionKind
 from reconciler.model.outcome import ApplyResult, ChangeResult, Disagreement, Outcome, Residual, ResidualCause
-from reconciler.model.plan import AccessChange, Plan
+from reconciler.model.plan import AccessChange, GuardVerdict, Plan, Verdict
 from reconciler.planfile import (
     MAX_DEPTH,
     check_plan_is_for,
@@ -72,6 +72,18 @@ def test_a_plan_is_read_back_as_it_was_written(plan: Plan) -> None:
     data = dump_plan(plan)
     assert read_plan(data) == plan
     assert load_plan(data, expect_seal=plan_to_document(plan)["seal"]) == plan
+
+
+def test_a_plan_file_says_which_override_let_a_guard_pass() -> None:
+    """P10: it is written down; a guard that needed none says nothing of it."""
+    verdict = GuardVerdict(
+        id="churn", verdict=Verdict.OVERRIDDEN, detail="why", count=9, limit=5, override="acme/o.yaml:1"
+    )
+    plan = build_plan(guards=[verdict, passed("nesting")])
+    assert read_plan(dump_plan(plan)) == plan
+    first, second = plan_to_document(plan)["guards"]
+    assert first["override"] == "acme/o.yaml:1"
+    assert "override" not in second
 
 
 @given(plan=plans())

@@ -359,6 +359,18 @@ def test_an_overridden_guard_stays_visible(format_: Format) -> None:
 
 
 @READABLE
+def test_what_an_override_in_git_admits_needs_no_option(format_: Format) -> None:
+    """The command to type repeats `--allow` only for what nothing in git lets through."""
+    by_git = GuardVerdict(
+        id="access-loss", verdict=Verdict.OVERRIDDEN, detail="9 users", count=9, limit=5, override="acme/o.yaml:1"
+    )
+    by_option = GuardVerdict(id="churn", verdict=Verdict.OVERRIDDEN, detail="60 users", count=60, limit=50)
+    report = render_plan(replace(mixed_plan(), guards=(by_git, by_option)), format_)
+    assert "--allow churn=60" in report
+    assert "--allow access-loss" not in report
+
+
+@READABLE
 def test_unguarded_changes_are_said_loudly(format_: Format) -> None:
     """P3: plan and report name the kind of guard each change has; an unguarded one is never a silent gap."""
     plan = build_plan(
