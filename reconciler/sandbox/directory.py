@@ -43,7 +43,7 @@ class Directory:
         with self._store.transaction(), self._errors_of(kind):
             draft = read_resource(kind, payload)
             attributes = as_kept(draft.attributes, self._config.quirks)
-            groups = self._checked_new(kind, payload, attributes)
+            groups = self._checked_new(kind, payload, draft)
             self._check_unique(kind, attributes, None)
             members = MemberEdit(self._store, None)
             members.add(draft.members or [])
@@ -135,14 +135,12 @@ class Directory:
         self._settle_licence(record, before, attributes)
         return self._store.update(record, attributes)
 
-    def _checked_new(
-        self, kind: ResourceKind, payload: Mapping[str, Any], attributes: Mapping[str, Any]
-    ) -> Sequence[Record]:
+    def _checked_new(self, kind: ResourceKind, payload: Mapping[str, Any], draft: Draft) -> Sequence[Record]:
         """What CXone asks of a new user; the answer is the groups that the user is to be in."""
         if kind is not USER or not self._config.is_cxone:
             return ()
-        check_new_user(attributes)
-        check_roles(attributes, self._config.roles)
+        check_new_user(draft.attributes)
+        check_roles(draft.attributes, self._config.roles)
         return () if self._config.quirks.ignores_inline_groups else inline_groups(self._store, payload)
 
     def _change_members(self, record: Record, added: Mapping[int, str | None], removed: Iterable[int]) -> None:

@@ -41,6 +41,13 @@ def test_attributes_are_dropped(start_tenant: StartTenant) -> None:
     assert "externalId" not in tenant.group("Staff", externalId="g")
 
 
+def test_what_is_dropped_is_asked_for_all_the_same(start_tenant: StartTenant) -> None:
+    """A tenant may demand what it does not keep (cxone.md section 4)."""
+    tenant = start_tenant(quirks=Quirks(drops=("emails",)))
+
+    assert "emails" not in tenant.user("ann")
+
+
 def test_values_are_rewritten(start_tenant: StartTenant) -> None:
     """Q12: at any path of the core, a sub-attribute or a whole value, in one value or in many."""
     rewrites = (("name.givenName", str.title), ("emails.value", str.lower), ("title", str.strip))
