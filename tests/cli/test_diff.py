@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.versioned import Versioned, git, under_version_control
-from tests.cli.workplace import Workplace
+from tests.cli.workplace import Service, Workplace
 
 NOWHERE = "http://127.0.0.1:9/scim/v2"
 """Nobody listens there: whoever asked would get an error."""
@@ -135,3 +135,27 @@ def test_settings_that_would_loosen_guards_are_told(desk: Versioned) -> None:
     ended = desk.work.run("diff", "--base", "HEAD")
     assert ended.code == 0, ended.err
     assert "tenant.yaml changes: guards, ownership" in ended.out
+
+
+def test_a_diff_says_what_the_plan_says_where_nobody_touched_the_tenant(work: Workplace, sandbox: Service) -> None:
+    """One planner makes both: the same people, actions, reasons, values and access, whether or not a tenant is asked."""
+    work.organisation(sandbox.base_url)
+    desk = under_version_control(work)
+    desk.apply("--first-run")
+    work.edit("acme/people.yaml", "userName: ann@example.com,", "userName: ann.lee@example.com,")
+    work.edit("acme/people.yaml", "Poe}, title: Coach", "Poe}, roles: [{value: Head}], groups: [Support]")
+    work.edit("acme/people.yaml", "Fox}, title: Agent", "Fox}, title: Agent, active: false")
+    work.edit("acme/groups.yaml", "user: ann@example.com", "user: ann.lee@example.com")
+    work.edit("acme/groups.yaml", "- {displayName: Sales,", "- {displayName: Sellers,")
+    [diff] = work.run("diff", "--base", "HEAD", "--format", "json").lines
+    [plan] = work.run("plan", "--format", "json").lines
+    assert len(plan["changes"]) == 5
+    for document in (diff, plan):
+        document["findings"] = [item["code"] for item in document["findings"]]
+        document["guards"] = [(item["id"], item["verdict"]) for item in document["guards"]]
+    for name in ("summary", "access", "findings", "guards", "tenant"):
+        assert diff[name] == plan[name], name
+    told = ("key", "action", "reason", "source", "attributes")
+    assert [[c[name] for name in told] for c in diff["changes"]] == [
+        [c[name] for name in told] for c in plan["changes"]
+    ]
