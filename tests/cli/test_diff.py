@@ -138,7 +138,7 @@ def test_settings_that_would_loosen_guards_are_told(desk: Versioned) -> None:
 
 
 def test_a_diff_says_what_the_plan_says_where_nobody_touched_the_tenant(work: Workplace, sandbox: Service) -> None:
-    """One planner makes both: the same people, actions, reasons, values and access, whether or not a tenant is asked."""
+    """One planner makes both: the same people, actions, reasons, values and access."""
     work.organisation(sandbox.base_url)
     desk = under_version_control(work)
     desk.apply("--first-run")
@@ -147,7 +147,8 @@ def test_a_diff_says_what_the_plan_says_where_nobody_touched_the_tenant(work: Wo
     work.edit("acme/people.yaml", "Fox}, title: Agent", "Fox}, title: Agent, active: false")
     work.edit("acme/groups.yaml", "user: ann@example.com", "user: ann.lee@example.com")
     work.edit("acme/groups.yaml", "- {displayName: Sales,", "- {displayName: Sellers,")
-    [diff] = work.run("diff", "--base", "HEAD", "--format", "json").lines
+    desk.commit()
+    [diff] = work.run("diff", "--base", "HEAD~1", "--format", "json").lines
     [plan] = work.run("plan", "--format", "json").lines
     assert len(plan["changes"]) == 5
     for document in (diff, plan):
