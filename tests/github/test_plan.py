@@ -137,6 +137,17 @@ def test_a_pull_request_does_not_take_the_protection_away_that_judges_it(forge: 
     assert "`group:Admins` not listed here, but at `origin/main:` protected all the same" in comment
 
 
+def test_a_pull_request_that_loosens_its_own_guards_is_judged_by_those_of_main(forge: Forge) -> None:
+    """SPEC section 8: protected lists are read at the target branch as well, and the stricter wins."""
+    forge.branch("admins")
+    forge.edit("acme/tenant.yaml", "group:Admins", "group:Nobody")
+    forge.write("acme/admins.yaml", "kind: Group\ndisplayName: Admins\nmembers: [{user: ann@example.com}]\n")
+    number = forge.open_pull()
+    run = forge.plan(number)
+    assert not run.succeeded
+    assert "privileged-gain" in forge.comments(number)[0]
+
+
 def test_a_comment_too_long_is_folded_but_never_without_its_deletions(forge: Forge) -> None:
     """INCIDENTS, "Comment too long": what only adds is counted, and a comment that GitHub takes is posted."""
     forge.branch("many")
