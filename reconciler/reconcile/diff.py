@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.desired.parser import Loaded, load_desired_state
-from reconciler.desired.roots import list_tenants
+from reconciler.desired.roots import check_root, list_tenants
 from reconciler.errors import ConfigurationError, DesiredStateError, LedgerRefused, UsageError
 from reconciler.ledger.checkout import Checkout, open_root
 from reconciler.ledger.trees import extract
-from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.plan import Plan
 from reconciler.planner.comparison import Side, Told, compare_states
 from reconciler.reconcile.surroundings import Surroundings
@@ -22,7 +22,7 @@ from reconciler.semantics.nearest import nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """The desired state of an earlier commit, in a folder of our own. `place` is what people call that folder."""
+    """The desired state of an earlier commit, in a folder of our own. `place` is what git calls that folder."""
 
     folder: Path
     place: str
@@ -50,9 +50,13 @@ def open_earlier(root: Path, revision: str, environ: Mapping[str, str]) -> Itera
 
     Raises:
         UsageError: the revision means no commit.
+        DesiredStateError: the root itself is not as it should be.
         ConfigurationError: the root is in no checkout, or git cannot tell.
 
     """
+    problems = [item for item in check_root(root, environ) if item.severity is Severity.ERROR]
+    if problems:
+        raise DesiredStateError(problems, root=str(root))
     try:
         checkout = open_root(root, environ)
     except LedgerRefused as refused:
@@ -78,7 +82,7 @@ def open_earlier(root: Path, revision: str, environ: Mapping[str, str]) -> Itera
                 raise ConfigurationError(refused.message, context=refused.context, hint=refused.hint) from refused
         yield Earlier(
             folder=folder,
-            place=f"{revision}:{checkout.root}",
+            place=f"{revision}:{checkout.root}{'/' if checkout.root else ''}",
             commit=commit,
             checkout=checkout,
             tenants=list_tenants(folder),
@@ -110,7 +114,7 @@ def pair_tenants(
         if name not in pairs:
             close = nearest(name, tuple(pairs))
             raise UsageError(
-                f"there is no tenant {name}, neither now nor at {earlier.place}",
+                f"there is no tenant {name}, neither now nor in {earlier.place}",
                 hint=f"did you mean {close}?" if close else "the name of a tenant is the name of its folder",
             )
     return {name: pairs[name] for name in names or sorted(pairs)}
@@ -133,7 +137,7 @@ def diff_tenant(root: Path, name: str, before: str | None, earlier: Earlier, sur
     listener.phase_started("loading both desired states")
     head = load_desired_state(root, name, environ=environ) if name in list_tenants(root) else None
     base = load_desired_state(earlier.folder, before, environ=environ) if before is not None else None
-    sides = [(head, str(root)), (base, earlier.place)]
+    sides = [(head, f"{root}/"), (base, earlier.place)]
     if any(loaded is not None and loaded.errors for loaded, _ in sides):
         raise DesiredStateError([item for loaded, place in sides for item in _placed(loaded, place)])
     listener.phase_finished()
@@ -161,4 +165,4 @@ def _placed(loaded: Loaded | None, place: str) -> list[Diagnostic]:
     """The diagnostics of one side, which say of which."""
     if loaded is None:
         return []
-    return [replace(item, file=f"{place.rstrip('/')}/{item.file}") for item in loaded.diagnostics]
+    return [replace(item, file=f"{place}{item.file}") for item in loaded.diagnostics]

@@ -129,6 +129,25 @@ def test_outside_of_git_there_is_nothing_to_compare_with(work: Workplace) -> Non
     assert "in no git checkout" in ended.err
 
 
+def test_a_root_that_is_not_there_is_an_error_and_no_empty_state(desk: Versioned) -> None:
+    """A wrong --root must not read as 'git gave everything up'."""
+    ended = desk.work.run("diff", "--base", "HEAD", "--root", desk.work.folder / "nowhere")
+    assert (ended.code, "is not there" in ended.err) == (3, True), ended.err
+    (desk.work.root / "acme/tenant.yaml").unlink()
+    assert desk.work.run("diff", "--base", "HEAD").code == 3
+
+
+def test_a_repository_may_be_the_root_itself(desk: Versioned) -> None:
+    """Problems of then are named as git names the file."""
+    root = desk.work.root
+    git(root, "init", "-q", "-b", "main")
+    desk.work.edit("acme/people.yaml", "title: Coach", "title: Coach, nickname: C")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "broken")
+    desk.work.edit("acme/people.yaml", ", nickname: C", "")
+    assert "HEAD:acme/people.yaml:6" in desk.work.run("diff", "--base", "HEAD").err
+
+
 def test_settings_that_would_loosen_guards_are_told(desk: Versioned) -> None:
     """A change of tenant.yaml changes no resource, and is judged by what was there before (SPEC 8)."""
     desk.work.tenant(NOWHERE, guards={"removal-share": {"percent": 100}}, ownership={"users": "all"})
