@@ -18,6 +18,7 @@ from reconciler.model.change import (
     PreconditionKind,
     Reason,
 )
+from reconciler.model.diagnostic import Source
 from reconciler.model.plan import Access, Capabilities, DesiredRevision, Finding, Inventory, Plan, Summary
 from reconciler.model.resource import (
     DesiredGroup,
@@ -32,7 +33,7 @@ from reconciler.model.resource import (
     pack,
     unpack,
 )
-from reconciler.model.state import BaseState, Certificate, DesiredState, LiveState, Standing
+from reconciler.model.state import BaseState, Certificate, DesiredState, LiveState, Override, Standing
 from reconciler.model.tenant import Owned, People, Tenant
 from reconciler.planner.differences import differences
 from reconciler.planner.history import identity_of
@@ -49,6 +50,9 @@ _VERSION = "git"
 
 _ABOUT_A_SERVICE = frozenset({"members-unseen"})
 """Findings that say how a service answered, where none was asked."""
+
+CHANGES_IN_WORDS = frozenset({"tenant", "authoritative", "given-up"})
+"""Findings that tell of a change in git which changes no resource by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,11 @@ def compare_states(head: Side | None, base: Side | None, told: Told) -> Plan:
             created_at=told.created_at,
         )
     )
-    about = _new_tenant() if base is None else [*_settings(head.tenant, base.tenant), *_configuration(head, base)]
+    about = (
+        _new_tenant()
+        if base is None
+        else [*_settings(head.tenant, base.tenant), *_rules(head.state, base.state), *_configuration(head, base)]
+    )
     kept = [finding for finding in plan.findings if finding.code not in _ABOUT_A_SERVICE]
     return replace(plan, findings=(*about, *_authoritative(head.state, before.state), *kept))
 
@@ -272,6 +280,21 @@ def _settings(head: Tenant, base: Tenant) -> Iterator[Finding]:
     if changed:
         message = f"tenant.yaml changes: {', '.join(sorted(changed))}. Guards judge by the stricter of both sides here"
         yield Finding(code="tenant", message=message)
+
+
+def _rules(head: DesiredState, base: DesiredState) -> Iterator[Finding]:
+    """What changes in documents that judge plans, and change no resource themselves."""
+    for kind, now, before in (
+        ("Policy", frozenset(head.exclusives), frozenset(base.exclusives)),
+        ("Override", frozenset(map(_unplaced, head.overrides)), frozenset(map(_unplaced, base.overrides))),
+    ):
+        if now != before:
+            told = f"{len(now - before)} new or changed, {len(before - now)} gone or changed"
+            yield Finding(code="tenant", message=f"{kind} documents change what judges plans: {told}")
+
+
+def _unplaced(override: Override) -> Override:
+    return replace(override, source=Source("", 0))
 
 
 def _configuration(head: Side, base: Side) -> Iterator[Finding]:

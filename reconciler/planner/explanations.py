@@ -204,10 +204,11 @@ FINDING_PAGES: Mapping[str, Page] = {
         "Declare the user in git, or deactivate the account.",
     ),
     "tenant": Page(
-        "A diff: git has the tenant only now, only before, or by another name, or tenant.yaml itself changes.",
+        "A diff: git has the tenant only now, only before, or by another name; or tenant.yaml changes, a Policy or an "
+        "Override.",
         "That changes no user and no group, and yet what is done to all of them: where requests go, what belongs to "
         "git, and what guards let through.",
-        "Read the change of tenant.yaml itself. Plans judge by the stricter of both sides until it is applied.",
+        "Read the change of those files themselves. Plans judge by the stricter of both sides until it is applied.",
     ),
     "unseen": Page(
         "A drift: somebody or something that git declares is not in a list that could not be read completely.",

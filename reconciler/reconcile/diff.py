@@ -15,7 +15,7 @@ from reconciler.ledger.checkout import Checkout, open_root
 from reconciler.ledger.trees import extract
 from reconciler.model.diagnostic import Diagnostic, Severity
 from reconciler.model.plan import Plan
-from reconciler.planner.comparison import Side, Told, compare_states
+from reconciler.planner.comparison import CHANGES_IN_WORDS, Side, Told, compare_states
 from reconciler.reconcile.surroundings import Surroundings
 from reconciler.semantics.nearest import nearest
 
@@ -41,7 +41,7 @@ class Compared:
     @property
     def says_something(self) -> bool:
         """Whether there is anything that somebody has to read."""
-        return bool(self.plan.changes) or any(finding.code == "tenant" for finding in self.plan.findings)
+        return bool(self.plan.changes) or any(finding.code in CHANGES_IN_WORDS for finding in self.plan.findings)
 
 
 @contextmanager

@@ -129,6 +129,27 @@ def test_outside_of_git_there_is_nothing_to_compare_with(work: Workplace) -> Non
     assert "in no git checkout" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ("{kind: Policy, exclusive: [{name: two, roles: [Maker, Checker]}]}", "Policy documents change what judges"),
+        (
+            "{kind: Override, guard: removal-share, changes: ['sha256:%s'], max: 1, expires: '2026-12-31', reason: x}",
+            "Override documents change what judges",
+        ),
+        ("{kind: Group, displayName: Empty, members: []}", "lists all its members from now on"),
+    ],
+)
+def test_what_changes_no_resource_is_told_all_the_same(desk: Versioned, document: str, told: str) -> None:
+    """What judges plans, and what only the tenant knows the effect of, is not passed over in silence."""
+    desk.work.write("acme/empty.yaml", "{kind: Group, displayName: Empty}\n")
+    desk.commit()
+    desk.work.write("acme/empty.yaml" if "Empty" in document else "acme/more.yaml", document.replace("%s", "0" * 64))
+    ended = desk.work.run("diff", "--base", "HEAD")
+    assert (ended.code, told in ended.out) == (0, True), ended.out + ended.err
+    assert "No changes. Git says the same about acme" in ended.out
+
+
 def test_a_root_that_is_not_there_is_an_error_and_no_empty_state(desk: Versioned) -> None:
     """A wrong --root must not read as 'git gave everything up'."""
     ended = desk.work.run("diff", "--base", "HEAD", "--root", desk.work.folder / "nowhere")
