@@ -271,7 +271,10 @@ def test_discovery_that_is_not_there_is_none(start: Start) -> None:
 
 
 def test_an_ignored_filter_finds_nobody_else(start: Start) -> None:
-    """Incidents Metatavu/keycloak-scim-server #46, langwatch #6973: the first row of the whole list was adopted."""
+    """INCIDENTS "Filter ignored": Metatavu/keycloak-scim-server #46; langwatch/langwatch #6973.
+
+    The first row of the whole list was adopted there.
+    """
     rows = [{"id": "u0", "userName": "somebody@else"}, JANE]
     _, client = start([Answer(body={"totalResults": 2, "Resources": rows})])
     assert [found.id for found in client.find(Kind.USER, "userName", "JANE@example.com")] == ["u1"]

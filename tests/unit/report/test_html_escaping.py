@@ -99,7 +99,10 @@ def assert_is_only_ours(html: str) -> Page:
 @settings(max_examples=60)
 @given(plan=plans())
 def test_no_value_of_a_plan_becomes_an_element(plan: Plan) -> None:
-    """Hostile in every place at once, whatever the page is about."""
+    """INCIDENTS "Attribute values rendered unescaped": octodns plan renderers.
+
+    Hostile in every place at once, whatever the page is about.
+    """
     for subject in Subject:
         assert_is_only_ours(render_plan(plan, Format.HTML, subject=subject))
 
