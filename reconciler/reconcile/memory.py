@@ -6,40 +6,35 @@ afterwards (`end`).
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reconciler.desired.parser import Loaded, load_desired_state
 from reconciler.errors import ConfigurationError, LedgerReason, LedgerRefused
-from reconciler.ledger.chain import Chain, Link, read_chain, read_ids
+from reconciler.ledger.chain import Chain, read_chain
 from reconciler.ledger.checkout import Checkout, open_checkout
 from reconciler.ledger.entries import Attempt, Receipt
 from reconciler.ledger.ledger import Head, Ledger
-from reconciler.ledger.trees import extract, tree_of
 from reconciler.model.outcome import ApplyResult
 from reconciler.model.plan import DesiredRevision, Finding, Plan, Selection
-from reconciler.model.resource import Kind
 from reconciler.model.state import BaseState, DesiredState, LiveState, Standing
 from reconciler.model.tenant import Tenant
 from reconciler.planner.settled import counted_changes, is_complete, released_users, settled_ids
+from reconciler.reconcile.earlier import EarlierStates
+from reconciler.reconcile.ledger_checks import (
+    check_links,
+    check_not_rewound,
+    check_nothing_known,
+    known_heads,
+    signers_file,
+)
 from reconciler.reconcile.rundir import write_private
 from reconciler.reconcile.surroundings import PLURALS, Surroundings
 
 HEAD_FILE = "ledger-head"
 """Its name in the folder of a tenant below the state directory: the entry that this machine knows to be the newest."""
 
-HEAD_VARIABLE = "RECONCILER_LEDGER_HEAD"
-"""Names the newest entry that somebody knows: a commit, or TENANT=COMMIT for each of several, with commas between."""
-
-SIGNERS_VARIABLE = "RECONCILER_LEDGER_SIGNERS"
-"""Names a file of ssh's allowed signers, outside of the checkout."""
-
-_HEAD = re.compile(r"(?:([a-z0-9-]+)=)?([0-9a-f]{40}|[0-9a-f]{64})")
 _HIDDEN_BY_DEPTH = frozenset({LedgerReason.REWOUND, LedgerReason.NOT_AN_ANCESTOR, LedgerReason.UNREADABLE})
 """What a shallow clone may be wrong about."""
 
@@ -257,54 +252,56 @@ def open_memory(
     """
     revision = DesiredRevision()
     try:
-        remembered = _remembered(tenant.name, surroundings.environ, options)
+        known = known_heads(tenant.name, surroundings.environ, options.state_dir / tenant.name / HEAD_FILE)
         checkout = open_checkout(root, tenant.name, options.environ)
         if checkout is None:
-            _check_nothing_remembered(remembered, "outside a git checkout")
+            check_nothing_known(known, "outside a git checkout")
             return Memory(base=BaseState())
         revision = checkout.revision
         ledger = Ledger(
             git=checkout.git,
             tenant=tenant.name,
             remote=checkout.remote(),
-            signers=_signers(surroundings.environ, checkout),
+            signers=signers_file(surroundings.environ, checkout),
         )
         book = _Book(ledger=ledger, checkout=checkout, tenant=tenant, options=options, surroundings=surroundings)
-        return _open_in_depth(book, desired, remembered)
+        return _open_in_depth(book, desired, known)
     except LedgerRefused as refused:
         base = BaseState(standing=Standing.UNUSABLE, detail=_in_words(refused))
         return Memory(base=base, revision=revision, obstacle=refused)
 
 
-def _open_in_depth(book: _Book, desired: DesiredState | None, remembered: Sequence[str]) -> Memory:
+def _open_in_depth(book: _Book, desired: DesiredState | None, known: Sequence[str]) -> Memory:
     """The memory; a shallow clone is deepened before anything is said that more history may prove wrong."""
     depth = _FIRST_DEPTH
     while True:
         try:
-            return _open(book, desired, remembered)
+            return _open(book, desired, known)
         except LedgerRefused as refused:
             if refused.reason not in _HIDDEN_BY_DEPTH or not book.ledger.deepen(depth):
                 raise
         depth *= _DEEPER
 
 
-def _open(book: _Book, desired: DesiredState | None, remembered: Sequence[str]) -> Memory:
+def _open(book: _Book, desired: DesiredState | None, known: Sequence[str]) -> Memory:
     head, continues = book.ledger.head(), None
     own = chain = Chain()
     before = None
+    environ = book.surroundings.environ
+    states = EarlierStates(checkout=book.checkout, tenant=book.tenant, now=desired, environ=environ)
     if book.options.continue_from:
         continues = _continued(book)
         chain = book.read(continues, vouched=True)
         own = _own_chain(book, head)
-        base, before = _States(book, desired).base(chain)
+        base, before = states.base(chain)
     elif head.tip is None:
-        _check_nothing_remembered(remembered, f"there is no branch {book.ledger.branch}")
+        check_nothing_known(known, f"there is no branch {book.ledger.branch}")
         base = _first_base(book)
     else:
-        _check_not_rewound(book, head.tip, remembered)
+        check_not_rewound(book.ledger, head.tip, known)
         chain = book.read(head.tip)
-        _check_links(book, chain)
-        base, before = _States(book, desired).base(chain)
+        check_links(chain, book.ledger, book.checkout, book.tenant)
+        base, before = states.base(chain)
     if book.options.first_run and (continues or head.tip):
         raise LedgerRefused(
             LedgerReason.NOT_THE_FIRST,
@@ -354,141 +351,6 @@ def _first_base(book: _Book) -> BaseState:
     )
 
 
-@dataclass(slots=True)
-class _States:
-    """The desired states of a chain while they are loaded; each tree once."""
-
-    book: _Book
-    now: DesiredState | None
-    states: list[DesiredState] = field(default_factory=list)
-    at: list[tuple[str, str]] = field(default_factory=list)
-
-    def base(self, chain: Chain) -> tuple[BaseState, Tenant | None]:
-        """The base, and tenant.yaml of the last complete receipt."""
-        git = self.book.checkout.git
-        before = None
-        if chain.receipt is not None:
-            before = self._add(chain.receipt)
-        positions: dict[str | None, int] = {}
-        proven: dict[str, int] = {}
-        for link in chain.later:
-            entry = link.entry
-            if isinstance(entry, Receipt) and entry.attempt is None:
-                continue  # nothing was sent
-            if isinstance(entry, Receipt) and entry.attempt in positions:
-                proven |= dict.fromkeys(read_ids(git, link), positions[entry.attempt])
-                continue
-            self._add(link)  # also of a receipt that comes after its attempt was let go: its run may have sent since
-            if isinstance(entry, Attempt):
-                positions[link.sha] = len(self.states) - 1
-        newest = chain.newest_receipt
-        removed: Counter[Kind] = Counter()
-        for receipt in chain.recent:
-            removed.update({kind: receipt.counts["removed"][kind.value] for kind in PLURALS})
-        base = BaseState(
-            standing=Standing.USABLE,
-            detail="",
-            commit=chain.receipt.entry.commit if chain.receipt is not None else None,
-            states=tuple(self.states),
-            proven=proven,
-            known=read_ids(git, chain.receipt) if chain.receipt is not None else None,
-            released=newest.released if newest is not None else {},
-            recent_removals=removed,
-        )
-        return base, before
-
-    def _add(self, link: Link) -> Tenant | None:
-        """Take the desired state of an entry in, unless it is that of the entry before; the tenant.yaml it has."""
-        entry, checkout = link.entry, self.book.checkout
-        tree = tree_of(checkout.git, entry.commit, entry.root)
-        place = (tree, entry.tenant)
-        if self.at and self.at[-1] == place:
-            return None
-        is_now = place == (tree_of(checkout.git, checkout.commit, checkout.root), self.book.tenant.name)
-        if is_now and self.now is not None and not checkout.revision.dirty:
-            state, tenant = self.now, self.book.tenant
-        else:
-            loaded = self._load(tree, entry.tenant)
-            if loaded.desired is None or loaded.tenant is None:
-                if entry.selection is Selection.REVOKE:  # it took access away and gave none, whatever else was wrong
-                    return None
-                raise _unloadable(entry.commit, loaded)
-            state, tenant = loaded.desired, loaded.tenant
-        self.states.append(state)
-        self.at.append(place)
-        return tenant
-
-    def _load(self, tree: str, tenant: str) -> Loaded:
-        with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
-            extract(self.book.checkout.git, tree, Path(folder))
-            return load_desired_state(Path(folder), tenant)
-
-
-def _unloadable(commit: str, loaded: Loaded) -> LedgerRefused:
-    first = loaded.errors[0] if loaded.errors else None
-    return LedgerRefused(
-        LedgerReason.UNREADABLE,
-        f"the desired state of commit {commit}, which was applied, cannot be read by this version of the tool",
-        context=f"{first.file}:{first.line}: {first.message}" if first is not None else None,
-        hint="apply once more with the version that applied it, with desired state that both read",
-    )
-
-
-def _check_links(book: _Book, chain: Chain) -> None:
-    """Every entry that base is made of is signed, about this tenant, at this place, and of the history applied.
-
-    Those before a `--continue-from` are not asked: whoever said it answers for them.
-    """
-    links = [link for link in chain.links if not link.vouched]
-    book.ledger.check_signed([link.sha for link in links])
-    ours = (book.tenant.name, book.checkout.root)
-    commits: set[str] = set()
-    for link in links:
-        entry = link.entry
-        if entry.target != book.tenant.target:
-            raise LedgerRefused(
-                LedgerReason.OTHER_TARGET,
-                f"the ledger is about {entry.target}, and tenant.yaml says {book.tenant.target}",
-                hint=f"if it is the same directory under a new address: `apply --continue-from {link.sha}`",
-            )
-        if (entry.tenant, entry.root) != ours:
-            raise LedgerRefused(
-                LedgerReason.OTHER_FOLDER,
-                f"the ledger is about the folder {entry.root}/{entry.tenant}, not {ours[1]}/{ours[0]}",
-                hint=f"if the folder was moved: `apply --continue-from {link.sha}`",
-            )
-        if entry.selection is not Selection.REVOKE:
-            commits.add(entry.commit)
-    for commit in sorted(commits):
-        if not book.checkout.git.is_ancestor(commit, book.checkout.commit):
-            raise LedgerRefused(
-                LedgerReason.NOT_AN_ANCESTOR,
-                f"the commit {commit}, which was applied before, is not part of the history of {book.checkout.commit}",
-                hint="apply a commit that comes after it; where history was rewritten: `apply --continue-from "
-                f"{links[-1].sha}`",
-            )
-
-
-def _check_not_rewound(book: _Book, tip: str, remembered: Sequence[str]) -> None:
-    for known in remembered:
-        if not book.checkout.git.is_ancestor(known, tip):
-            raise LedgerRefused(
-                LedgerReason.REWOUND,
-                f"the branch {book.ledger.branch} has lost entries: it ends at {tip}, without {known}",
-                hint=f"find out who moved it, and push it back: `git push {book.ledger.remote or 'REMOTE'} "
-                f"{known}:refs/heads/{book.ledger.branch}`",
-            )
-
-
-def _check_nothing_remembered(remembered: Sequence[str], what: str) -> None:
-    for known in remembered:
-        raise LedgerRefused(
-            LedgerReason.MISSING,
-            f"{what}, and a ledger is remembered that ends at {known}",
-            hint="run it in the checkout that it was applied from, or push the branch back",
-        )
-
-
 def _obstacle(book: _Book, open_: Attempt | None) -> LedgerRefused | None:
     """Why no run may begin, or None."""
     if book.checkout.revision.dirty:
@@ -516,59 +378,6 @@ def _at_it(book: _Book, open_: Attempt) -> LedgerRefused:
         context=f"started by {open_.actor or 'somebody'} at {open_.started}; it sends nothing after {open_.until}",
         hint=f"wait for its receipt, or until then; if you know that it is over: `apply --take-over {open_.run}`",
     )
-
-
-def _remembered(tenant: str, environ: Mapping[str, str], options: MemoryOptions) -> list[str]:
-    """The entries that this machine, and whoever set the environment, know to be in the ledger."""
-    known = [*_heads_told(tenant, environ.get(HEAD_VARIABLE, ""))]
-    file = options.state_dir / tenant / HEAD_FILE
-    try:
-        text = file.read_text(encoding="ascii", errors="replace").strip()
-    except FileNotFoundError:
-        return known
-    except OSError as error:
-        raise _head_file_unreadable(file, error.strerror or "") from error
-    if _HEAD.fullmatch(text) is None:
-        raise _head_file_unreadable(file, "it holds no commit")
-    return [*known, text]
-
-
-def _head_file_unreadable(file: Path, why: str) -> LedgerRefused:
-    return LedgerRefused(
-        LedgerReason.UNREADABLE,
-        f"{file} cannot be read, which has the newest entry that this machine knows",
-        context=why,
-        hint="give it back to its owner; or remove it, if you know that the ledger has lost no entry",
-    )
-
-
-def _heads_told(tenant: str, value: str) -> Iterator[str]:
-    for part in value.replace(",", " ").split():
-        match = _HEAD.fullmatch(part)
-        if match is None:
-            raise ConfigurationError(
-                f"{HEAD_VARIABLE} names no entry: {part}", hint="a commit, or TENANT=COMMIT for each of several tenants"
-            )
-        if match[1] in {None, tenant}:
-            yield match[2]
-
-
-def _signers(environ: Mapping[str, str], checkout: Checkout) -> Path | None:
-    value = environ.get(SIGNERS_VARIABLE)
-    if not value:
-        return None
-    file = Path(value).resolve()
-    if not file.is_file():
-        raise ConfigurationError(
-            f"{SIGNERS_VARIABLE} names no file: {value}", hint="a file of allowed signers, as ssh-keygen(1) tells"
-        )
-    if file.is_relative_to(Path(checkout.git.must("rev-parse", "--show-toplevel")).resolve()):
-        raise ConfigurationError(
-            f"{SIGNERS_VARIABLE} names a file in the checkout: {value}",
-            context="whoever can change the desired state could then sign for it",
-            hint="keep it outside of the repository",
-        )
-    return file
 
 
 def _in_words(refused: LedgerRefused) -> str:

@@ -146,7 +146,7 @@ class Machine:
 
     def load(self, tenant: str = "acme") -> tuple[Tenant, DesiredState]:
         """What git declares here."""
-        loaded = load_desired_state(self.root, tenant)
+        loaded = load_desired_state(self.root, tenant, environ=self.environ)
         assert loaded.tenant is not None, loaded.diagnostics
         assert loaded.desired is not None, loaded.diagnostics
         return loaded.tenant, loaded.desired

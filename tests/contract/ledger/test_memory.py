@@ -406,6 +406,21 @@ def test_a_plan_tells_what_stands_in_the_way_of_applying_it(one: Machine) -> Non
     assert {"dirty", "open-attempt"} <= FINDING_PAGES.keys()
 
 
+def test_earlier_states_are_read_in_the_environment_of_now(one: Machine) -> None:
+    """cxone.md D1, D32: where the environment names the base URL, an earlier tenant.yaml says none either."""
+    one.environ["CXONE_BASE_URL"] = BASE_URL
+    one.tenant(profile="cxone", scim={})
+    person: dict[str, Any] = {"name": {"givenName": "A", "familyName": "B"}, "emails": [{"value": "a@example.com"}]}
+    one.people("ann", "bob", **person)
+    one.commit()
+    one.apply(first_run=True)
+    one.people("ann", **person)
+    one.commit()
+    memory = one.memory()
+    assert memory.base.standing is Standing.USABLE, memory.base.detail
+    assert len(memory.base.states[0].users) == 2
+
+
 def test_git_keeps_the_desired_commit_that_a_squash_would_lose(one: Machine) -> None:
     """SPEC 7.1: the second parent holds it, also when no branch has it any more and the remote is pruned."""
     one.git("checkout", "--quiet", "-b", "topic")
