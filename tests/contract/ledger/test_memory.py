@@ -419,6 +419,8 @@ def test_earlier_states_are_read_in_the_environment_of_now(one: Machine) -> None
     memory = one.memory()
     assert memory.base.standing is Standing.USABLE, memory.base.detail
     assert len(memory.base.states[0].users) == 2
+    assert memory.before is not None
+    assert memory.before.target == BASE_URL
 
 
 def test_git_keeps_the_desired_commit_that_a_squash_would_lose(one: Machine) -> None:
