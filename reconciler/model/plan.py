@@ -109,6 +109,14 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """The licences of a tenant: how many there are, and how many are used."""
+
+    total: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What applying the plan sends when nothing fails, proof included, and the seconds the rate limit asks for."""
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from reconciler.model.diagnostic import Source
+from reconciler.model.plan import Quota
 from reconciler.model.resource import (
     DesiredConfiguration,
     DesiredGroup,
@@ -118,6 +119,7 @@ class LiveState:
     requests: int = 0
     notes: tuple[str, ...] = ()
     members_by_group: bool = False
+    quota: Quota | None = None
     proven_absent: frozenset[ResourceKey] = frozenset()
     lacking: frozenset[str] = frozenset()
 

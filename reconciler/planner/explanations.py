@@ -109,6 +109,13 @@ GUARD_PAGES: Mapping[str, Page] = {
         "Nothing: a later run gives access to those who have come, and then removes the others. If they are to leave "
         "now: --allow pending=N, and plan again.",
     ),
+    "seats": Page(
+        "Carrying out the plan would need more licences at some moment than the tenant has: those used now, and one "
+        "for everybody who becomes active, less those whom the plan has deactivated by then.",
+        "The service refuses everybody beyond the last licence, in the middle of a run.",
+        "Free licences, buy more, or deactivate people in the same change: deactivations go first. --allow seats=N "
+        "lets the run go N licences over what is there.",
+    ),
     "nesting": Page(
         "A new nested membership would close a cycle, or make a chain of groups longer than `limits.nestedGroupDepth`.",
         "The service refuses it, or resolves it for ever.",

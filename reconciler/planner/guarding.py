@@ -43,8 +43,8 @@ class GuardInputs:
     `managed` counts the live resources of each kind that git declares, now or in the base. `holdings` has
     (before, after) for every user with a change. `declared` counts what git declares of each kind. `own_account` is how
     the reconciler signs in, where that is a name; `minutes` what the plan is estimated to take, `max_minutes` what it
-    may take. `leaving` are the members, each as `<label> of <group>`, whom git never named and who leave a group
-    although names of it are pending.
+    may take. `seats` are the licences used now, at the peak and in all, where known. `leaving` are the members,
+    each as `<label> of <group>`, whom git never named and who leave a group although names of it are pending.
     """
 
     tenant: Tenant
@@ -61,6 +61,7 @@ class GuardInputs:
     base: BaseState = field(default_factory=BaseState)
     history: History = field(default_factory=History)
     own_account: str | None = None
+    seats: Mapping[str, int] | None = None
     minutes: int = 0
     max_minutes: int | None = None
     holdings: Mapping[Target, tuple[Holdings, Holdings]] = field(default_factory=dict)

@@ -186,6 +186,17 @@ def self_lockout(inputs: GuardInputs) -> Count:
     return Count(len(problems), 0, "; ".join(problems) or "the way the reconciler signs in stays as it is")
 
 
+def seats(inputs: GuardInputs) -> Count:
+    """At some moment more users would be active than there are licences (cxone.md section 4)."""
+    known = inputs.seats
+    if known is None:
+        return Count(0, 0, "licences are not known here, or not touched")
+    used, peak, total = known["used"], known["peak"], known["total"]
+    percent = round(used * 100 / total) if total else 0
+    detail = f"{used:,} of {total:,} licences are used ({percent} %), {peak:,} would be at the peak"
+    return Count(max(0, peak - total) if peak > used else 0, 0, detail)
+
+
 def time_budget(inputs: GuardInputs) -> Count:
     """Applying would take longer than `--max-minutes`."""
     if inputs.max_minutes is None:
@@ -420,6 +431,7 @@ GUARDS: Mapping[str, Guard] = {
     "identity-reuse": identity_reuse,
     "drifted-reactivation": drifted_reactivation,
     "pending": pending,
+    "seats": seats,
     "nesting": nesting,
     "exclusive": exclusive,
     "inactive-member": inactive_member,

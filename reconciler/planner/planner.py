@@ -67,6 +67,7 @@ from reconciler.planner.pending import (
 from reconciler.planner.references import Directory, Target, build_directory
 from reconciler.planner.removal import Removing, remove_orphans
 from reconciler.planner.rules import Rules
+from reconciler.planner.seats import seats_needed
 from reconciler.planner.selection import revocations, split_safe, without
 from reconciler.semantics.digest import change_digest, plan_digest
 from reconciler.semantics.nearest import Nearest
@@ -493,22 +494,28 @@ def _assemble(inputs: PlanInputs, draft: _Draft) -> Plan:
     tenant, live = inputs.tenant, inputs.live
     sending = sending_for(tenant, inputs.capabilities, live.groups.values())
     digested = [replace(c, digest=change_digest(c, tenant=tenant.name, target=tenant.target)) for c in draft.changes]
-    changes = tuple({step.change.key: step.change for step in to_steps(digested, sending)}.values())
+    steps = to_steps(digested, sending)
+    changes = tuple({step.change.key: step.change for step in steps}.values())
     judged = _guard_inputs(inputs, draft, changes)
-    estimate = estimate_requests(
-        EstimateInputs(
-            changes=changes,
-            targets=judged.targets,
-            live=live,
-            sending=sending,
-            capabilities=inputs.capabilities,
-            limits=tenant.limits,
-        )
+    estimate = replace(
+        estimate_requests(
+            EstimateInputs(
+                changes=changes,
+                targets=judged.targets,
+                live=live,
+                sending=sending,
+                capabilities=inputs.capabilities,
+                limits=tenant.limits,
+            )
+        ),
+        seats=seats_needed(steps, live),
     )
-    judged = replace(judged, minutes=math.ceil(estimate.seconds / 60))
+    judged = replace(judged, minutes=math.ceil(estimate.seconds / 60), seats=estimate.seats)
 
     def without_those(digests: Collection[str]) -> GuardInputs:
-        return replace(_guard_inputs(inputs, draft, without(changes, digests)), minutes=judged.minutes)
+        rest = without(changes, digests)
+        seats = seats_needed(to_steps(rest, sending), live)
+        return replace(_guard_inputs(inputs, draft, rest), minutes=judged.minutes, seats=seats)
 
     guards = apply_overrides(check_guards(judged, inputs.allowed), inputs.overrides, inputs.created_at, without_those)
     certificates = [live.certificate(kind) for kind in (Kind.USER, Kind.GROUP)]

@@ -16,6 +16,7 @@ from reconciler.scim.capabilities import read_capabilities
 from reconciler.scim.client import ScimClient
 from reconciler.scim.snapshot import read_live_state, reread_list
 from reconciler.transport.opening import open_transport
+from reconciler.transport.session import HttpTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Connection:
     """What is needed to talk to one tenant; good for one run."""
 
     tenant: Tenant
+    transport: HttpTransport
     client: ScimClient
     capabilities: Capabilities
     surroundings: Surroundings
@@ -70,4 +72,4 @@ def connect(tenant: Tenant, surroundings: Surroundings, *, read_only: bool) -> I
         on_retry=surroundings.listener.request_retried,
     ) as transport:
         client = ScimClient(transport, tenant.endpoints, tenant.dialect)
-        yield Connection(tenant, client, read_capabilities(client, tenant), surroundings)
+        yield Connection(tenant, transport, client, read_capabilities(client, tenant), surroundings)

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.cxone.licences import read_quota
 from reconciler.desired.parser import Loaded, load_desired_state
 from reconciler.errors import DesiredStateError
 from reconciler.model.change import Change
-from reconciler.model.plan import Plan, Selection, Verdict
+from reconciler.model.dialect import Profile
+from reconciler.model.plan import Plan, Quota, Selection, Verdict
 from reconciler.model.state import DesiredState, LiveState
 from reconciler.model.tenant import AuthType, SecretReference, Tenant
 from reconciler.planner.planner import PlanInputs, build_plan
+from reconciler.planner.seats import takes_seats
 from reconciler.reconcile.absence import look_up_creates
 from reconciler.reconcile.connection import Connection, connect
 from reconciler.reconcile.jobs import open_job_findings
@@ -126,12 +129,24 @@ def plan_closely(inputs: PlanInputs, connection: Connection, root: Path) -> Plan
 def look_closer(connection: Connection, changes: Sequence[Change], live: LiveState) -> LiveState:
     """The snapshot with what changes need to be known beyond it; unchanged where that is nothing.
 
-    That is who is there although a list that is not complete does not show it, and whether there are versions.
+    That is who is there although a list that is not complete does not show it, whether there are versions, and how many
+    licences there are where the plan takes or frees some.
     """
     searched = look_up_creates(connection.client, changes, live, connection.tenant.equivalences)
-    if not changes or not connection.capabilities.etag:
-        return searched
-    return look_for_versions(connection.client, searched)
+    if changes and connection.capabilities.etag:
+        searched = look_for_versions(connection.client, searched)
+    return look_for_licences(connection, searched) if takes_seats(changes) else searched
+
+
+def look_for_licences(connection: Connection, live: LiveState) -> LiveState:
+    """The snapshot with the licences that there are, on a CXone tenant; where they cannot be told, a note says why."""
+    if connection.tenant.profile is not Profile.CXONE or live.quota is not None:
+        return live
+    found = read_quota(connection.transport, connection.tenant.endpoints.platform_url)
+    if isinstance(found, Quota):
+        return replace(live, quota=found)
+    note = f"{found}: whether there are enough is not judged"
+    return replace(live, notes=(*live.notes, note)) if note not in live.notes else live
 
 
 def _build(inputs: PlanInputs, root: Path) -> Plan:

@@ -1,0 +1,1 @@
+"""What CXone has beside SCIM: licence quotas; later their release and the operations log."""
