@@ -97,7 +97,10 @@ def test_who_is_not_created_as_approved_is_held_with_their_memberships(forge: Fo
 
 
 def test_an_edited_artifact_is_not_applied(forge: Forge) -> None:
-    """Whoever can replace the artifact cannot change the seal in the check run."""
+    """INCIDENTS "The plan that was applied": runatlantis/atlantis #6529, #1122, #2390.
+
+    Whoever can replace the artifact cannot change the seal in the check run.
+    """
     number = forge.change("acme/people.yaml", "title: Coach", "title: Lead")
     assert forge.plan(number).succeeded
     forge.review(number)
@@ -128,7 +131,10 @@ def test_an_edited_comment_changes_nothing(forge: Forge) -> None:
 
 @pytest.mark.parametrize("again", ["planned", "not planned"])
 def test_an_approval_of_an_older_push_approves_nothing(forge: Forge, again: str) -> None:
-    """A reviewer's old approval, and a plan for a head that was not merged (P2)."""
+    """INCIDENTS "The plan that was applied": runatlantis/atlantis #6529, #1122, #2390.
+
+    A reviewer's old approval, and a plan for a head that was not merged (P2).
+    """
     number = forge.change("acme/people.yaml", "title: Coach", "title: Lead")
     assert forge.plan(number).succeeded
     forge.review(number)

@@ -42,7 +42,10 @@ def test_a_pull_request_is_planned_and_the_next_push_updates_the_same_comment(fo
 
 
 def test_only_the_step_that_plans_gets_the_secrets_of_the_tenant(forge: Forge) -> None:
-    """P11: installing packages and writing comments go without; nothing is written to the tenant (P1)."""
+    """INCIDENTS "Plan comments leak personal data and secrets": diggerhq/digger #2677; tfaction #4182.
+
+    P11: installing packages and writing comments go without; nothing is written to the tenant (P1).
+    """
     forge.branch("people")
     forge.edit("acme/people.yaml", "title: Coach", "title: Lead")
     run = forge.plan(forge.open_pull())
@@ -149,7 +152,10 @@ def test_a_pull_request_that_loosens_its_own_guards_is_judged_by_those_of_main(f
 
 
 def test_a_comment_too_long_is_folded_but_never_without_its_deletions(forge: Forge) -> None:
-    """INCIDENTS, "Comment too long": what only adds is counted, and a comment that GitHub takes is posted."""
+    """INCIDENTS "Comment too long": suzuki-shunsuke/tfaction #2816; tfcmt #227.
+
+    What only adds is counted, and a comment that GitHub takes is posted.
+    """
     forge.branch("many")
     rows = "".join(f"  - {{userName: 'person-{number}@example.com', title: '{'T' * 300}'}}\n" for number in range(90))
     forge.write("acme/many.yaml", f"kind: Users\nitems:\n{rows}")

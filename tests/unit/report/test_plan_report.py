@@ -464,7 +464,10 @@ def test_json_is_the_sealed_document_on_one_line(plan: Plan) -> None:
 
 @READABLE
 def test_a_report_that_does_not_fit_counts_what_only_adds(format_: Format) -> None:
-    """INCIDENTS, "Comment too long": shorter and shorter, and what takes something away is in all of them."""
+    """INCIDENTS "Comment too long": suzuki-shunsuke/tfaction #2816; tfcmt #227.
+
+    Shorter and shorter, and what takes something away is in all of them.
+    """
     creates = [build_change(f"User/new-{number}@x", attributes=[("title", None, "T" * 90)]) for number in range(90)]
     gone = [
         build_change(f"User/gone-{number}@x", action=Action.DEACTIVATE, attributes=[("active", True, False)])
@@ -480,7 +483,10 @@ def test_a_report_that_does_not_fit_counts_what_only_adds(format_: Format) -> No
 
 @READABLE
 def test_a_report_that_never_fits_is_an_error_and_not_cut(format_: Format) -> None:
-    """INCIDENTS, "Comment too long": deletions are complete, or the check fails."""
+    """INCIDENTS "Comment too long": suzuki-shunsuke/tfaction #2816; tfcmt #227.
+
+    Deletions are complete, or the check fails.
+    """
     gone = [
         build_change(f"User/gone-{number}@x", action=Action.DEACTIVATE, attributes=[("active", True, False)])
         for number in range(60)
