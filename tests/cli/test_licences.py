@@ -26,7 +26,10 @@ def tenant(work: Workplace, start_sandbox: Callable[..., Service]) -> Service:
 
 
 def test_a_shortage_of_licences_is_refused_in_the_plan(work: Workplace, tenant: Service) -> None:
-    """INCIDENTS, more users than licences, found out half way, silently: one request more, and nothing is written."""
+    """INCIDENTS "More users than licences": bitwarden/directory-connector #28; user-sync.py #510.
+
+    Found out before: one request more, and nothing is written.
+    """
     [plan] = work.run("plan", "--format", "json").lines
     assert plan["estimate"]["seats"] == {"used": 0, "peak": 3, "total": 2}
     refused = work.run("apply", "--yes")

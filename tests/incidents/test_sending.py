@@ -281,8 +281,8 @@ def test_more_users_than_licences_are_never_passed_over_in_silence(
 ) -> None:
     """INCIDENTS "More users than licences": bitwarden/directory-connector #28; user-sync.py #510.
 
-    Found out half way, it is said: who got in, who did not and why, and the run is no success. (Guard `seats`, which
-    finds it out before, comes with the licences of a CXone tenant.)
+    Where a service does not tell its licences, so that the guard `seats` cannot count them, the run says who got in,
+    who did not and why, and is no success.
     """
     service = start_sandbox(profile="cxone", seats=2, supports_bulk=False)
     work.tenant(service.base_url)

@@ -31,7 +31,10 @@ def _hiring(number: int, leaving: int = 0, **tenant: Any) -> World:
 
 @pytest.mark.parametrize(("total", "verdict"), [(13, Verdict.PASS), (12, Verdict.REFUSE)])
 def test_more_people_than_licences_are_refused_before_anything_is_sent(total: int, verdict: Verdict) -> None:
-    """INCIDENTS, more users than licences: just inside and just outside; not merely whether any is free (D29)."""
+    """INCIDENTS "More users than licences": bitwarden/directory-connector #28; user-sync.py #510.
+
+    Just inside and just outside; not merely whether any is free (D29).
+    """
     plan = _plan(_hiring(3), total, used=10)
     assert plan.estimate.seats == {"used": 10, "peak": 13, "total": total}
     assert next(guard.verdict for guard in plan.guards if guard.id == "seats") is verdict
