@@ -175,7 +175,7 @@ REWRITES: dict[str, tuple[Quirks, dict[tuple[str, str], str]]] = {
 
 @pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
 @pytest.mark.parametrize("name", REWRITES)
-def test_what_a_service_rewrites_is_cured_by_the_lines_that_apply_prints(start: Start, name: str, bulk: bool) -> None:
+def test_q12_what_a_service_rewrites_is_cured_by_the_lines_that_apply_prints(start: Start, name: str, bulk: bool) -> None:
     """Q12, INCIDENTS valon-technologies/gestalt#3162: pasting what the report ends with gives 0 changes."""
     quirks, causes = REWRITES[name]
     tenant = start(quirks, supports_bulk=bulk)
@@ -214,7 +214,7 @@ def test_lines_that_are_there_already_stay_when_new_ones_are_pasted(start: Start
     assert tenant.is_settled()
 
 
-def test_user_names_in_lower_case_are_no_difference_worth_a_write(start: Start) -> None:
+def test_q12_user_names_in_lower_case_are_no_difference_worth_a_write(start: Start) -> None:
     """Q12: userName is not case exact (RFC 7643 section 4.1). It is said, and no update is ever planned for it."""
     tenant = start(Quirks(lower_cases_user_names=True))
     ended = tenant.apply()
@@ -306,7 +306,7 @@ def test_what_a_service_does_not_keep_is_named_and_no_line_is_offered(
         assert "equivalences:" not in ended.out
 
 
-def test_a_put_that_merges_is_told_by_what_it_does_not_clear(start: Start) -> None:
+def test_q20_a_put_that_merges_is_told_by_what_it_does_not_clear(start: Start) -> None:
     """Q20: attevon-llc/OpenTranscribe#582. The advice is the verb that clears; with it the next run converges."""
     tenant = start(Quirks(merges_on_put=True), dialect={"userUpdate": "put"})
     assert tenant.apply().code == 0
@@ -331,7 +331,7 @@ def test_where_a_put_merges_and_there_is_no_patch_the_advice_is_to_leave_the_val
     assert "dialect" not in tenant.advice("title")
 
 
-def test_a_put_never_reactivates_anybody(start: Start) -> None:
+def test_q20_a_put_never_reactivates_anybody(start: Start) -> None:
     """Q20: vouch-sh/vouch#1415. Every PUT states `active`, also where git does not manage it."""
     tenant = start(Quirks(reactivates_on_put=True), dialect={"userUpdate": "put"})
     assert tenant.apply().code == 0
@@ -341,7 +341,7 @@ def test_a_put_never_reactivates_anybody(start: Start) -> None:
     assert tenant.service.all("Users")["bob@example.com"]["active"] is False
 
 
-def test_members_that_a_put_ignores_are_named_and_the_other_verb_is_advised(start: Start) -> None:
+def test_q20_q31_members_that_a_put_ignores_are_named_and_the_other_verb_is_advised(start: Start) -> None:
     """Q20, Q31: gravitational/teleport#67372, Metatavu/keycloak-scim-server#111."""
     tenant = start(Quirks(ignores_members_on_put=True), dialect={"groupUpdate": "put"})
     assert tenant.apply().code == 0
@@ -357,7 +357,7 @@ def test_members_that_a_put_ignores_are_named_and_the_other_verb_is_advised(star
     assert tenant.apply("--allow=access-loss", "--allow=membership-share").code == 0
 
 
-def test_a_removal_by_patch_without_effect_names_who_still_has_access(start: Start) -> None:
+def test_q3_a_removal_by_patch_without_effect_names_who_still_has_access(start: Start) -> None:
     """Q3: goauthentik/authentik#24173."""
     tenant = start(Quirks(ignores_member_removals=True))
     assert tenant.apply().code == 0
@@ -377,7 +377,7 @@ def test_a_removal_by_patch_without_effect_names_who_still_has_access(start: Sta
     ],
     ids=["hidden", "hidden from both sides", "empty"],
 )
-def test_members_that_a_service_never_shows_are_not_proven_and_nobody_is_removed(
+def test_q6_members_that_a_service_never_shows_are_not_proven_and_nobody_is_removed(
     start: Start, quirks: Quirks, finding: str
 ) -> None:
     """Q6: AWS and others. Each run adds them again, which changes nothing, says so, and never ends as a success."""
@@ -396,7 +396,7 @@ def test_members_that_a_service_never_shows_are_not_proven_and_nobody_is_removed
         assert "counts for no guard" in " ".join(item["message"] for item in plan["findings"])
 
 
-def test_a_put_never_drops_members_that_cannot_be_read(start: Start) -> None:
+def test_q6_a_put_never_drops_members_that_cannot_be_read(start: Start) -> None:
     """SPEC 7.5, Q6: somebody else's members are in a group that shows nobody; a PUT of ours would remove them."""
     tenant = start(Quirks(hides_members=True), dialect={"groupUpdate": "put"})
     tenant.apply()
@@ -455,7 +455,7 @@ def test_markdown_has_the_same_block(start: Start) -> None:
 
 
 @pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
-def test_a_service_that_keeps_nothing_at_all_ends_in_residuals(start: Start, bulk: bool) -> None:
+def test_q31_a_service_that_keeps_nothing_at_all_ends_in_residuals(start: Start, bulk: bool) -> None:
     """Q31: everything is answered with success; each attribute is named, and nobody is created twice."""
     kept = ("title", "name", "emails", "phoneNumbers", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User")
     tenant = start(Quirks(drops=kept, drops_external_id=True), supports_bulk=bulk)
