@@ -17,6 +17,7 @@ from reconciler.applier.jobs import Jobs, named
 from reconciler.applier.reading import Reader, Rereader
 from reconciler.applier.sending import Answer, Fatal, Reply, Writer, send_all
 from reconciler.errors import ReconcilerError, ScimError, ScimMalformed, ScimRejected
+from reconciler.messages.codec import other_version
 from reconciler.messages.operations import (
     Names,
     Operation,
@@ -32,7 +33,7 @@ from reconciler.messages.operations import (
 )
 from reconciler.model.change import Action, Change, MembershipChange, PreconditionKind
 from reconciler.model.dialect import Update
-from reconciler.model.outcome import ChangeResult, Disagreement, Outcome
+from reconciler.model.outcome import ChangeResult, Disagreement, Outcome, VersionUse
 from reconciler.model.resource import Kind, LiveGroup, LiveUser, ResourceKey
 from reconciler.model.state import LiveState
 from reconciler.planner.binding import bind_labels
@@ -75,13 +76,15 @@ class Tools:
 class Applied:
     """One result per change, in plan order; the ids of what was written; whether the run was interrupted.
 
-    `notes` say in plain words which other way was taken where the service does not have what it announces.
+    `notes` say in plain words which other way was taken where the service does not have what it announces, and
+    `versions` whether it heeds those that it shows.
     """
 
     results: tuple[ChangeResult, ...]
     ids: Mapping[ResourceKey, str]
     interrupted: bool
     notes: tuple[str, ...] = ()
+    versions: VersionUse = VersionUse.NOT_TRIED
 
 
 @dataclass(slots=True)
@@ -119,6 +122,7 @@ class _Run:
     ids: dict[str, str]
     unreadable: frozenset[str]
     id_bytes: int
+    versions: VersionUse = VersionUse.NOT_TRIED
     created: set[str] = field(default_factory=set)
     created_groups: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
@@ -184,7 +188,8 @@ def apply_changes(changes: Sequence[Change], live: LiveState, tools: Tools) -> A
         _abandon(run, "".join(("the run was interrupted", *_while_waiting(run))))
     results = [run.tracks[change.key].result for change in changes]
     ids = {key: track.id for key, track in run.tracks.items() if track.id is not None}
-    return Applied(tuple(result for result in results if result is not None), ids, interrupted, tuple(run.notes))
+    ended = tuple(result for result in results if result is not None)
+    return Applied(ended, ids, interrupted, tuple(run.notes), run.versions)
 
 
 def _while_waiting(run: _Run) -> Iterator[str]:
@@ -235,7 +240,8 @@ def _apply_part(run: _Run, steps: Sequence[Step]) -> list[Step]:
     todo, unseen, undone = list(steps), list[Reply](), list[Step]()
     for number in range(1, MAX_ROUNDS + 1):
         operations = [operation for step in todo if (operation := _prepare(run, step)) is not None]
-        replies = [*unseen, *_send(run, operations)]
+        operations, tried = _find_out(run, operations)
+        replies = [*unseen, *tried, *_send(run, operations)]
         unsettled = [reply for reply in replies if reply.answer not in _OTHER_WAY]
         undone += [reply.operation.step for reply in replies if reply.answer in _OTHER_WAY]
         if not unsettled:
@@ -281,7 +287,7 @@ def _prepare(run: _Run, step: Step) -> Operation | None:
         cause = "who is in it cannot be read, and a PUT would remove them; `dialect: {groupUpdate: patch}` does not"
         run.finish(track, Outcome.FAILED, cause)
         return None
-    compares = _compares(track, sending)
+    compares = _compares(run, track)
     if track.live is None or track.version is None or compares:
         settled = _reread(run, reachable, track)
         if settled is None:
@@ -295,10 +301,70 @@ def _prepare(run: _Run, step: Step) -> Operation | None:
     return to_operation(reachable, track.live, run.names(), sending, version=version)
 
 
-def _compares(track: _Track, sending: Sending) -> bool:
+def _compares(run: _Run, track: _Track) -> bool:
     """Whether a write is guarded by a comparison just before it: there is no version, or none that is heeded."""
     guards = {PreconditionKind.VERSION, PreconditionKind.ABSENT}  # ABSENT: a create of this run, which has a version
-    return track.change.precondition.kind not in guards or not sending.versions or track.tag_is_useless
+    return track.change.precondition.kind not in guards or not run.sending.versions or track.tag_is_useless
+
+
+def _find_out(run: _Run, operations: list[Operation]) -> tuple[list[Operation], list[Reply]]:
+    """Try, once a run, whether the service heeds versions (SPEC P3, Q14): what is to be sent, and what is unsettled.
+
+    The first guarded write is compared as if there were no version, and sent with one that cannot match. If that is
+    refused, versions are heeded, and it is sent as it should be. If it happens, they are not: it was compared, and so
+    is everything after it.
+    """
+    if not run.sending.versions_in_doubt or run.versions is not VersionUse.NOT_TRIED:
+        return operations, []
+    before: list[Operation] = []
+    for position, operation in enumerate(operations):
+        track = run.tracks[operation.step.change.key]
+        step = _reread(run, operation.step, track) if operation.version is not None else None
+        if step is not None:
+            return _tried(run, replace(operation, step=step), before, operations[position + 1 :])
+        before += [operation] if operation.version is None else []
+    return before, []
+
+
+def _tried(
+    run: _Run, operation: Operation, before: list[Operation], after: list[Operation]
+) -> tuple[list[Operation], list[Reply]]:
+    """Try with one operation, just compared, of those that are to be sent."""
+    track = run.tracks[operation.step.change.key]
+    wrong = other_version(track.version or "")
+    unsettled: list[Reply] = []
+    run.versions = VersionUse.UNCLEAR
+    if wrong is None:
+        after = [operation, *after]
+    else:
+        trial = to_operation(operation.step, track.live, run.names(), run.sending, version=wrong)
+        [reply] = _exchange(run, [trial])
+        if reply.answer in _OTHER_WAY:
+            run.versions = VersionUse.NOT_TRIED
+            run.go_another_way(reply)
+            return [], [reply, *(replace(reply, operation=each) for each in (*before, *after))]
+        if reply.answer is Answer.STALE:
+            run.versions = VersionUse.HEEDED
+            return [*before, replace(trial, version=track.version), *after], []
+        if reply.answer is Answer.DONE:
+            run.versions = VersionUse.IGNORED
+            _note_written(run, track, reply)
+        elif reply.answer is Answer.REFUSED:  # maybe for the form of the tag
+            after = [operation, *after]
+        else:
+            unsettled = [reply]
+    run.notes.append(_VERSION_NOTES[run.versions])
+    run.sending = replace(run.sending, versions=False)
+    compared = [each if each.version is None else _prepare(run, each.step) for each in after]
+    return [*before, *(each for each in compared if each is not None)], unsettled
+
+
+_VERSION_NOTES = {
+    VersionUse.IGNORED: "the service shows versions and does not heed them: a write with a wrong one went through. It "
+    "was read and compared right before, and so was everything else",
+    VersionUse.UNCLEAR: "it could not be found out whether the service heeds the versions that it shows: everything "
+    "was read and compared right before it was written",
+}
 
 
 def _would_drop_members(run: _Run, step: Step) -> bool:
@@ -350,6 +416,21 @@ def _reachable(run: _Run, step: Step, track: _Track) -> Step | None:
 
 def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
     """Send, and return the replies that leave something to find out."""
+    unsettled: list[Reply] = []
+    for reply in _exchange(run, operations):
+        track = run.tracks[reply.operation.step.change.key]
+        if reply.answer is Answer.DONE:
+            _note_written(run, track, reply)
+        elif reply.answer is Answer.REFUSED:
+            run.finish(track, Outcome.FAILED, reply.cause)
+        else:
+            run.go_another_way(reply)
+            unsettled.append(reply)
+    return unsettled
+
+
+def _exchange(run: _Run, operations: Sequence[Operation]) -> Iterator[Reply]:
+    """Send, and note what is under way."""
 
     def before(sent: Sequence[Operation]) -> None:
         run.tools.check_time()
@@ -357,20 +438,12 @@ def _send(run: _Run, operations: Sequence[Operation]) -> list[Reply]:
             track = run.tracks[operation.step.change.key]
             track.in_flight, track.joins = True, operation.step.joins
 
-    unsettled: list[Reply] = []
     for replies in send_all(operations, run.tools.service, run.sending, run.tools.jobs, before):
         for reply in replies:
             track = run.tracks[reply.operation.step.change.key]
             track.in_flight = False
             track.last = reply
-            if reply.answer is Answer.DONE:
-                _note_written(run, track, reply)
-            elif reply.answer is Answer.REFUSED:
-                run.finish(track, Outcome.FAILED, reply.cause)
-            else:
-                run.go_another_way(reply)
-                unsettled.append(reply)
-    return unsettled
+            yield reply
 
 
 def _note_written(run: _Run, track: _Track, reply: Reply) -> None:

@@ -69,6 +69,7 @@ _ALREADY_CANONICAL = frozenset(_SUB_NAMES.values())
 _PLAIN = frozenset((str, bool))
 _NEVER_PLAIN = frozenset((*_MULTI, "schemas", "active"))
 _DROPPED = frozenset(("groups", "password"))
+_LETTERS = "abcdefABCDEFghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ"
 _BOOLEANS = {"true": True, "false": False}
 _NOT_IN_AN_ETAG = re.compile(r"[^\x20-\x7e\x80-\xff]")
 
@@ -255,6 +256,18 @@ def path_segment(identifier: str) -> str | None:
 def usable_version(tag: str | None) -> str | None:
     """The tag byte for byte, or None where it cannot be sent back: empty (cxone.md R8) or no header value."""
     return tag if tag and tag.strip() and not _NOT_IN_AN_ETAG.search(tag) else None
+
+
+def other_version(tag: str) -> str | None:
+    """A tag of the same form that is not this one, and none that will ever be; None where no character can differ.
+
+    The last digit is another one, lower where it can be, for versions that are counted go up; else the last letter.
+    """
+    for characters, others in (("0123456789", "9012345678"), (_LETTERS, _LETTERS[1:] + _LETTERS[0])):
+        position = max(map(tag.rfind, characters))
+        if position >= (2 if tag.startswith("W/") else 0):
+            return tag[:position] + others[characters.index(tag[position])] + tag[position + 1 :]
+    return None
 
 
 def id_in_location(location: object) -> str | None:

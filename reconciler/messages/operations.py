@@ -71,6 +71,7 @@ class Sending:
     members_alone: int
     members_in_bulk: int
     versions: bool
+    versions_in_doubt: bool
     dialect: Dialect
     joinable: Mapping[str, str]
 
@@ -103,6 +104,7 @@ def sending_for(tenant: Tenant, capabilities: Capabilities, groups: Iterable[Liv
         members_alone=limits.member_changes_per_request,
         members_in_bulk=max(1, (max_payload_bytes - _PAYLOAD_WITHOUT_MEMBERS) // _MEMBER_BYTES),
         versions=capabilities.etag and dialect.etag != "off",
+        versions_in_doubt=capabilities.etag and dialect.etag != "off" and capabilities.versions_in_doubt,
         dialect=dialect,
         joinable=_joinable(groups) if dialect.inline_groups else {},
     )

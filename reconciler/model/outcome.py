@@ -22,6 +22,15 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class VersionUse(StrEnum):
+    """Whether the service heeds the versions that writes carry, as this run found out (SPEC P3)."""
+
+    NOT_TRIED = "not-tried"
+    HEEDED = "heeded"
+    IGNORED = "ignored"
+    UNCLEAR = "unclear"
+
+
 @dataclass(frozen=True, slots=True)
 class Disagreement:
     """A conflict on one attribute: what was approved to be there before, what is there now, what would be written."""

@@ -94,7 +94,10 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What the service can do, as announced and as found out. None means that it did not say."""
+    """What the service can do, as announced and as found out. None means that it did not say.
+
+    `versions_in_doubt` says that versions are announced, and that no write has shown yet whether they are heeded.
+    """
 
     bulk: bool = False
     max_operations: int | None = None
@@ -105,6 +108,7 @@ class Capabilities:
     max_results: int | None = None
     sort: bool = False
     cursor: bool = False
+    versions_in_doubt: bool = False
     notes: tuple[str, ...] = ()
 
 

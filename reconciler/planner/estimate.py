@@ -48,7 +48,7 @@ def estimate_requests(inputs: EstimateInputs) -> Estimate:
     """What apply adds to the requests of planning."""
     live, sending, limits = inputs.live, inputs.sending, inputs.limits
     steps = to_steps(inputs.changes, sending)
-    requests = _comparisons(steps, sending)
+    requests = _comparisons(steps, sending) + _doubts(steps, sending)
     names = _names_to_be(inputs.targets, live)
     written: dict[ResourceKey, LiveUser | LiveGroup] = {}
     for batch, members in groupby(steps, key=lambda step: step.batch):
@@ -112,6 +112,17 @@ def _comparisons(steps: Sequence[Step], sending: Sending) -> int:
             count += 1 if change.key not in completed else 0
             completed.add(change.key)
     return count
+
+
+def _doubts(steps: Sequence[Step], sending: Sending) -> int:
+    """What finding out takes whether versions are heeded: a read and a write that must not happen (SPEC P3)."""
+    guarded = {PreconditionKind.VERSION, PreconditionKind.ABSENT}  # ABSENT: what completes a create has its version
+    tries = any(
+        step.change.precondition.kind in guarded and not step.is_creation
+        for step in steps
+        if step.phase is not Phase.CONFIGURE
+    )
+    return 2 if sending.versions_in_doubt and tries else 0
 
 
 def _names_to_be(targets: Mapping[str, Target], live: LiveState) -> Names:

@@ -48,6 +48,7 @@ from reconciler.reconcile.judging import judge, judged_by, last_run
 from reconciler.reconcile.memory import Memory, MemoryOptions
 from reconciler.reconcile.plan import (
     Planned,
+    as_learned,
     counted,
     load_valid,
     look_closer,
@@ -58,6 +59,7 @@ from reconciler.reconcile.plan import (
 )
 from reconciler.reconcile.rundir import open_run, tenant_lock
 from reconciler.reconcile.surroundings import Surroundings
+from reconciler.reconcile.versions import remember_versions
 from reconciler.report.values import many
 from reconciler.scim.capabilities import as_found
 
@@ -232,9 +234,9 @@ def _at_work(tenant: Tenant, surroundings: Surroundings, options: ApplyOptions) 
     with (
         tenant_lock(options.state_dir, tenant.name),
         open_journal(options.state_dir / tenant.name) as journal,
-        connect(tenant, surroundings, read_only=False) as connection,
+        connect(tenant, surroundings, read_only=False) as reached,
     ):
-        yield connection, journal
+        yield as_learned(reached, options.state_dir), journal
 
 
 def _rebuild(approved: Plan, approval: Approval, inputs: PlanInputs) -> tuple[Plan, tuple[ChangeResult, ...]]:
@@ -318,6 +320,7 @@ def _carry_out(work: _Work, connection: Connection, options: ApplyOptions) -> Ap
         interrupted=applied.interrupted,
         notes=applied.notes,
     )
+    remember_versions(applied.versions, plan.capabilities, tenant, options.state_dir, surroundings.now())
     try:
         directory.write("receipt.json", dump_receipt(result))
     except ConfigurationError as error:  # it was sent: that must not look like an error before anything was

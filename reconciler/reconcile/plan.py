@@ -22,6 +22,7 @@ from reconciler.reconcile.jobs import open_job_findings
 from reconciler.reconcile.judging import Judged, judge, policies_at
 from reconciler.reconcile.memory import Memory, MemoryOptions, obstacle_findings, open_memory
 from reconciler.reconcile.surroundings import Surroundings
+from reconciler.reconcile.versions import with_known_versions
 from reconciler.report.values import many
 from reconciler.scim.capabilities import as_found
 from reconciler.scim.snapshot import look_for_versions
@@ -68,7 +69,8 @@ def plan_tenant(
     if policy_from is not None:
         other = policies_at(policy_from, root, tenant, options.environ, surroundings.environ)
     memory = remember(root, tenant, loaded.desired, surroundings, options)
-    with connect(tenant, surroundings, read_only=True) as connection:
+    with connect(tenant, surroundings, read_only=True) as reached:
+        connection = as_learned(reached, options.state_dir)
         plan = plan_connected(root, judge(tenant, loaded, memory, other), connection, memory, options).plan
     meanwhile = (*open_job_findings(tenant, options.state_dir), *obstacle_findings(memory))
     return replace(plan, findings=(*meanwhile, *plan.findings)), tenant
@@ -82,6 +84,13 @@ def remember(
     memory = open_memory(root, tenant, desired, surroundings, options)
     surroundings.listener.phase_finished(memory.base.detail or f"base {(memory.base.commit or 'unknown')[:12]}")
     return memory
+
+
+def as_learned(connection: Connection, state_dir: Path) -> Connection:
+    """The connection, with what earlier runs found out about the service."""
+    now = connection.surroundings.now()
+    known = with_known_versions(connection.capabilities, connection.tenant, state_dir, now)
+    return replace(connection, capabilities=known)
 
 
 def plan_connected(

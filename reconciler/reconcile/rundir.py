@@ -65,7 +65,7 @@ def open_run(state_dir: Path, tenant: str, now: datetime, random_hex: Callable[[
 
     """
     runs = state_dir / tenant / "runs"
-    _make(runs)
+    make_private(runs)
     for _ in range(_NAMES_TRIED):
         run = new_run(now, random_hex())
         try:
@@ -87,7 +87,7 @@ def tenant_lock(state_dir: Path, tenant: str) -> Iterator[None]:
 
     """
     folder = state_dir / tenant
-    _make(folder)
+    make_private(folder)
     try:
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -106,8 +106,13 @@ def tenant_lock(state_dir: Path, tenant: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _make(path: Path) -> None:
-    """Make a folder and those above it, each of them private: `parents=True` would leave them to the umask."""
+def make_private(path: Path) -> None:
+    """Make a folder and those above it, each of them private: `parents=True` would leave them to the umask.
+
+    Raises:
+        ConfigurationError: it cannot be made.
+
+    """
     try:
         for folder in (*reversed(path.parents), path):
             if not folder.is_dir():

@@ -13,6 +13,7 @@ import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,10 +155,14 @@ def service_of(server: SandboxServer) -> Service:
 
 @dataclass
 class Workplace:
-    """A folder with desired state and the commands run in it."""
+    """A folder with desired state and the commands run in it.
+
+    `knows_versions`: an earlier run has found out that the service heeds versions, as it is after the first one.
+    """
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
+    knows_versions: bool = True
     clock: FakeClock = field(default_factory=FakeClock)
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -190,7 +195,19 @@ class Workplace:
             **settings,
         }
         self.write(f"{name}/tenant.yaml", json.dumps(document))
+        if self.knows_versions:
+            self.know_versions(name, base_url)
         return document
+
+    def know_versions(self, tenant: str, base_url: str) -> None:
+        """Remember that a service heeds versions."""
+        found = {"target": base_url, "versions": "heeded", "found": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        cache = self.state / tenant / "cache"
+        for folder in (self.state, cache.parent, cache):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        path = cache / "versions.json"
+        path.write_text(json.dumps({"single": found, "bulk": found}), encoding="utf-8")
+        path.chmod(0o600)
 
     def organisation(self, base_url: str, name: str = "acme", **settings: Any) -> None:
         """The small organisation: four people, two groups."""

@@ -175,7 +175,9 @@ REWRITES: dict[str, tuple[Quirks, dict[tuple[str, str], str]]] = {
 
 @pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
 @pytest.mark.parametrize("name", REWRITES)
-def test_q12_what_a_service_rewrites_is_cured_by_the_lines_that_apply_prints(start: Start, name: str, bulk: bool) -> None:
+def test_q12_what_a_service_rewrites_is_cured_by_the_lines_that_apply_prints(
+    start: Start, name: str, bulk: bool
+) -> None:
     """Q12, INCIDENTS valon-technologies/gestalt#3162: pasting what the report ends with gives 0 changes."""
     quirks, causes = REWRITES[name]
     tenant = start(quirks, supports_bulk=bulk)
@@ -463,5 +465,5 @@ def test_q31_a_service_that_keeps_nothing_at_all_ends_in_residuals(start: Start,
         ended = tenant.apply()
         assert ended.code == 6, ended.out + ended.err
         assert set(tenant.residual.values()) == {"not-stored"}
-        assert len(tenant.residual) == 11
+        assert len(tenant.residual) == 12
         assert (len(users_named(tenant)), len(tenant.service.all("Groups"))) == (2, 2)

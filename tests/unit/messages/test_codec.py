@@ -16,6 +16,7 @@ from reconciler.messages.codec import (
     group_ids_of,
     has_members,
     id_in_location,
+    other_version,
     parse_boolean,
     parse_count,
     parse_json,
@@ -415,3 +416,30 @@ def test_an_id_survives_the_way_into_a_location_and_back(identifier: str) -> Non
 def test_no_location_has_no_id() -> None:
     """Rather none than a wrong one."""
     assert [id_in_location(value) for value in (None, 7, "", "https://[", "/")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("tag", "other"),
+    [
+        ('"3"', '"2"'),
+        ('W/"10"', 'W/"19"'),
+        ('"0"', '"9"'),
+        ('"2024-01-02T03:04:05Z"', '"2024-01-02T03:04:04Z"'),
+        ('W/"abc"', 'W/"abd"'),
+        ('"f"', '"A"'),
+        ("W/", None),
+        ('""', None),
+        ("", None),
+    ],
+)
+def test_a_version_that_cannot_match_has_the_form_of_one_that_can(tag: str, other: str | None) -> None:
+    """SPEC P3: a service that parses its versions reads it, and one that counts them never comes back to it."""
+    assert other_version(tag) == other
+
+
+@given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20))
+def test_another_version_is_never_the_same(tag: str) -> None:
+    """Whatever the tag holds."""
+    other = other_version(tag)
+    assert other != tag
+    assert other is None or (len(other) == len(tag) and usable_version(other) == other)
