@@ -297,10 +297,12 @@ def test_a_guard_without_override_offers_none(format_: Format, guard: str) -> No
 
 
 @READABLE
-def test_no_base_is_overridden_by_first_run(format_: Format) -> None:
-    """SPEC section 8: `no-base` asks for --first-run, not for --allow."""
-    report = render_plan(replace(mixed_plan(), guards=(refused("no-base"),)), format_)
-    assert "--first-run" in report
+@pytest.mark.parametrize("cure", ["--first-run", "--continue-from 0123"])
+def test_no_base_offers_what_cures_it_and_never_allow(format_: Format, cure: str) -> None:
+    """SPEC section 8: a missing ledger asks for --first-run, everything else for a person's look at the ledger."""
+    detail = f"the ledger is not what it was: `apply {cure}`"
+    report = render_plan(replace(mixed_plan(), guards=(refused("no-base", detail=detail),)), format_)
+    assert ("nothing lets it through" in report) is (cure != "--first-run")
     assert "--allow no-base" not in report
 
 
