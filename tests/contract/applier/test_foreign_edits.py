@@ -73,7 +73,8 @@ def office(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_edit_between_plan_and_apply_is_a_conflict_and_the_plan_says_what_guards(office: Office) -> None:
     """By version where the service has them; where it has none, the plan says that changes are only compared."""
-    ended = office.plan("--out", "plan.json", "--format", "json")
+    saved = office.work.folder / "plan.json"
+    ended = office.plan("--out", str(saved), "--format", "json")
     [plan] = ended.lines
     changed = ("User/ann@example.com", "User/dan@example.com", "Group/Support")
     assert {change["key"]: change["precondition"]["kind"] for change in plan["changes"]} == dict.fromkeys(
@@ -85,7 +86,7 @@ def test_an_edit_between_plan_and_apply_is_a_conflict_and_the_plan_says_what_gua
 
     office.service.replace("Users", "ann@example.com", "title", "Boss")
     assert office.work.run("apply", "--expect-digest", plan["digest"]).code == 5
-    ended = office.work.run("apply", "--plan", "plan.json", "--expect-seal", plan["seal"])
+    ended = office.work.run("apply", "--plan", saved, "--expect-seal", plan["seal"])
     assert ended.code == 5, ended.out + ended.err
     assert office.work.outcomes() == {**dict.fromkeys(changed, "applied"), "User/ann@example.com": "conflict"}
     assert office.user("ann")["title"] == "Boss"
